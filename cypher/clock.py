@@ -1,0 +1,52 @@
+"""Time and randomness, handed to whoever needs them, so that a test can hand in its own.
+
+Nothing else outside `cypher.crypto` reads a clock or the system's random source.
+"""
+
+import base64
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import UUID
+
+
+class Clock(Protocol):
+    """The time of day and a time that never goes back."""
+
+    def now(self) -> datetime:
+        """Return the time of day, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment; for durations only."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def new_id(clock: Clock) -> UUID:
+    """Draw a UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 random bits."""
+    milliseconds = int(clock.now().timestamp() * 1000)
+    value = (milliseconds << 80) | secrets.randbits(80)
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return UUID(int=value)
+
+
+def new_token(prefix: str = "") -> str:
+    """Draw a bearer value: `prefix` and 32 random bytes in base64url (43 characters)."""
+    return prefix + base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+
+
+def new_bytes(length: int) -> bytes:
+    """Draw `length` random bytes."""
+    return secrets.token_bytes(length)
