@@ -1,0 +1,255 @@
+"""Settings: where they come from, which are refused, and that `.env.example` tells about all of them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from cypher.config import Config, Secret, load
+from cypher.errors import SettingsRefused
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
+MASTER = "correct-horse-battery-staple-0123456789"
+SERVERS = {
+    "POSTGRES_HOST": "db",
+    "POSTGRES_USER": "cypher",
+    "POSTGRES_DB": "cypher",
+    "POSTGRES_PASSWORD": "hidden-pg",
+    "REDIS_HOST": "cache",
+    "REDIS_PASSWORD": "hidden-redis",
+    "MASTER_ENCRYPTION_PASSWORD": MASTER,
+    "KEY_STORE_PATH": "/keys",
+}
+
+
+class Recording(Mapping[str, str]):
+    """An environment that remembers every name it was asked for."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values_by_name = dict(values)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self.values_by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("settings are asked for by name")
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+
+def problems(environ: Mapping[str, str], dotenv: Path | None = None) -> str:
+    with pytest.raises(SettingsRefused) as refused:
+        load(environ, dotenv)
+    return "\n".join(refused.value.problems)
+
+
+def dotenv(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / ".env"
+    path.write_text(text)
+    return path
+
+
+# -- the whole ----------------------------------------------------------------------------------------------
+
+
+def test_without_any_setting_everything_is_embedded() -> None:
+    config = load({}, None)
+    assert config.postgres.embedded
+    assert config.redis.embedded
+    assert config.keys.master_password is None
+    assert config.keys.path == Path(".cypher/keys")
+    assert config.http.public_origin == config.http.access_token_audience == "http://127.0.0.1:8080"
+    assert config.registration == "open"
+
+
+def test_defaults_are_those_of_the_security_design() -> None:
+    config = load({}, None)
+    assert config.sessions.idle == timedelta(days=7)
+    assert config.sessions.absolute == timedelta(days=30)
+    assert config.sessions.cache == timedelta(seconds=30)
+    assert config.sessions.access_token == timedelta(minutes=5)
+    assert config.sessions.refresh_grace == timedelta(seconds=10)
+    assert config.sessions.login_flow == timedelta(seconds=60)
+    assert config.keys.rotation_age == timedelta(days=90)
+    assert config.keys.rotation_operations == 1_000_000
+    assert config.keys.destroy_delay == timedelta(seconds=600)
+
+
+def test_named_servers_are_used() -> None:
+    config = load(SERVERS, None)
+    assert config.postgres.hosts == ("db",)
+    assert config.postgres.port == 5432
+    assert config.postgres.password == Secret("hidden-pg")
+    assert config.redis.url == "redis://cache:6379/0"
+    assert config.redis.password == Secret("hidden-redis")
+    assert config.keys.path == Path("/keys")
+
+
+def test_servers_that_are_not_embedded_need_their_secrets_and_all_problems_are_listed_at_once() -> None:
+    listed = problems({"POSTGRES_HOST": "db", "PORT": "x", "LOG_LEVEL": "loud", "SESSION_CACHE_SECONDS": "31"})
+    for name in (
+        "POSTGRES_USER",
+        "POSTGRES_DB",
+        "MASTER_ENCRYPTION_PASSWORD",
+        "KEY_STORE_PATH",
+        "PORT",
+        "LOG_LEVEL",
+        "SESSION_CACHE_SECONDS",
+    ):
+        assert re.search(rf"^{name} ", listed, re.MULTILINE), name
+
+
+def test_example_and_settings_name_each_other() -> None:
+    read = Recording({**SERVERS, "REDIS_URL": ""}), Recording({"REDIS_URL": "unix:///s"})
+    for environ in read:
+        load(environ, None)
+    names = read[0].names | read[1].names
+    secrets = {name for name in names if f"{name}_FILE" in names}
+    settings = names - {f"{name}_FILE" for name in secrets}
+    text = EXAMPLE.read_text()
+    documented = re.findall(r"^#?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == settings
+    assert set(re.findall(r"\b[A-Z_]+\b", text.split("\n\n")[0])) >= secrets
+
+
+def test_example_shows_the_defaults(tmp_path: Path) -> None:
+    uncommented = re.sub(r"^#([A-Z][A-Z0-9_]*=)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    assert load({**SERVERS}, dotenv(tmp_path, uncommented)) == load({**SERVERS, "KEY_ROTATION_DAYS": "90"}, None)
+
+
+def test_example_is_refused_for_its_master_password_only() -> None:
+    assert problems({}, EXAMPLE).splitlines() == [
+        "MASTER_ENCRYPTION_PASSWORD is the example from the documentation: draw your own"
+    ]
+
+
+# -- secrets --------------------------------------------------------------------------------------------------
+
+
+def secrets_of(config: Config) -> list[str]:
+    held = (config.postgres.password, config.redis.password, config.keys.master_password)
+    return [secret.reveal() for secret in held if secret]
+
+
+def test_secrets_never_show() -> None:
+    config = load(
+        {**SERVERS, "REDIS_HOST": "", "REDIS_PASSWORD": "", "REDIS_URL": "rediss://u:hidden%2Furl@c:1/2"}, None
+    )
+    assert secrets_of(config) == ["hidden-pg", "hidden/url", MASTER]
+    assert config.redis.url == "rediss://u@c:1/2"
+    shown = f"{config!r} {config} {config.keys.master_password} {config.keys.master_password!r}"
+    assert "hidden" not in shown
+    assert MASTER not in shown
+
+
+def test_secrets_compare_by_value() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MASTER_ENCRYPTION_PASSWORD", "hidden" * 5),
+        ("MASTER_ENCRYPTION_PASSWORD", "Your_Super_Secure_Master_Password"),
+        ("PORT", "hidden"),
+        ("REDIS_URL", "http://u:hidden@cache"),
+        ("REDIS_URL", "redis://u:hidden@cache:port"),
+        ("REDIS_URL", "unix:///s?password=hidden"),
+        ("PUBLIC_ORIGIN", "https://u:hidden@host"),
+        ("TRUSTED_PROXIES", "hidden"),
+    ],
+)
+def test_refusals_name_the_setting_and_never_the_value(name: str, value: str) -> None:
+    listed = problems({name: value})
+    assert name in listed
+    assert "hidden" not in listed.lower()
+    assert value not in listed
+
+
+# -- single settings ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "８０８０"),  # noqa: RUF001
+        ("PORT", "8_080"),
+        ("PORT", "-1"),
+        ("POSTGRES_POOL_MAX", "0"),
+        ("REGISTRATION", "maybe"),
+        ("KEY_STORE", "memory"),
+        ("KEY_ROTATION_DAYS", "0"),
+        ("KEY_ROTATION_OPERATIONS", "1e6"),
+        ("SESSION_IDLE_SECONDS", "59"),
+        ("SESSION_CACHE_SECONDS", "0"),
+        ("SESSION_CACHE_SECONDS", "31"),
+        ("SESSION_ABSOLUTE_SECONDS", "604799"),
+        ("ACCESS_TOKEN_SECONDS", "99999999999999999999"),
+        ("PUBLIC_ORIGIN", "cypher.example"),
+        ("PUBLIC_ORIGIN", "https://cypher.example/path"),
+        ("PUBLIC_ORIGIN", "https://cypher.example?x"),
+        ("PUBLIC_ORIGIN", "https://bücher.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("REDIS_HOST", "redis://cache"),
+        ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "unix://"),
+        ("REDIS_URL", "redis://cache?socket_timeout=99"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_refused(name: str, value: str) -> None:
+    assert name in problems({name: value})
+
+
+def test_two_names_for_one_redis_are_refused() -> None:
+    assert "keep one" in problems({"REDIS_URL": "redis://a", "REDIS_HOST": "b"})
+    assert "keep one" in problems({"REDIS_URL": "redis://:p@a", "REDIS_PASSWORD": "p"})
+
+
+@pytest.mark.parametrize("url", ["redis://[::1]:7000/1", "rediss://cache:6380", "unix:///run/redis.sock?db=2"])
+def test_redis_urls(url: str) -> None:
+    config = load({"REDIS_URL": url, "REDIS_PASSWORD": "p"}, None)
+    assert config.redis.url == url
+    assert config.redis.password == Secret("p")
+
+
+def test_addresses_of_version_6_are_bracketed() -> None:
+    config = load({"HOST": "::1", "REDIS_HOST": "::1"}, None)
+    assert config.http.public_origin == "http://[::1]:8080"
+    assert config.redis.url == "redis://[::1]:6379/0"
+
+
+def test_lists_origin_and_words_are_normalised() -> None:
+    config = load(
+        {
+            **SERVERS,
+            "POSTGRES_HOST": "a, b,",
+            "POSTGRES_SSLMODE": "verify-full",
+            "TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::1",
+            "PUBLIC_ORIGIN": "HTTPS://Cypher.Example:8443/",
+            "REGISTRATION": "Closed",
+        },
+        None,
+    )
+    assert config.postgres.hosts == ("a", "b")
+    assert config.postgres.sslmode == "verify-full"
+    assert config.http.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("2001:db8::1"))
+    assert config.http.public_origin == config.http.access_token_audience == "https://cypher.example:8443"
+    assert config.registration == "closed"
+
+
+def test_migration_password_needs_its_user() -> None:
+    assert "POSTGRES_MIGRATION_USER" in problems({**SERVERS, "POSTGRES_MIGRATION_PASSWORD": "p"})
