@@ -1,0 +1,153 @@
+"""Redis with short time-outs, no hidden retries and a breaker; the driver's errors become `RedisUnavailable` here.
+
+It knows nothing of what is stored. Commands are methods one by one, so that what Cypher asks of Redis is read here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, Self, TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from cypher.clock import Clock, SystemClock
+from cypher.config import RedisConfig
+from cypher.errors import RedisUnavailable
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 0.2
+COMMAND_SECONDS = 0.25
+#: The steps of one command (a free connection, connect, AUTH, the command) have a time-out each; this bounds their sum.
+WHOLE_SECONDS = 0.5
+#: A call takes well under a millisecond: more connections than this wait for the server, not for each other.
+CONNECTIONS = 64
+FAILURES = 5
+REST_SECONDS = 1.0
+
+
+class Script(Protocol):
+    """A loaded Lua script: call it with its KEYS and ARGV."""
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> object: ...
+
+
+class Breaker:
+    """After five failures in a row nobody waits: one call a second is let through to see whether Redis is back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._closed_until = 0.0
+
+    def admit(self) -> bool:
+        if self._failures < FAILURES:
+            return True
+        now = self._clock.monotonic()
+        if now < self._closed_until:
+            return False
+        # This caller is the probe. Should it be cancelled, the next one comes a rest later.
+        self._closed_until = now + REST_SECONDS
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._closed_until = self._clock.monotonic() + REST_SECONDS
+
+
+class RedisClient:
+    """One server behind a blocking pool. Every method raises `RedisUnavailable`, within about half a second."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self._redis = redis
+        self._breaker = Breaker(clock)
+
+    @classmethod
+    def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
+        """Make a client without connecting; `config` must name a server (`ValueError` while it is still embedded)."""
+        if config.url is None:
+            raise ValueError("the embedded server has to be started, and its url filled in, before it can be opened")
+        pool = BlockingConnectionPool.from_url(
+            config.url,
+            password=config.password.reveal() if config.password else None,
+            max_connections=CONNECTIONS,
+            timeout=COMMAND_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=COMMAND_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            # RESP2 and no client name or version: connecting costs no round trip of its own.
+            protocol=2,
+            driver_info=None,
+        )
+        return cls(Redis.from_pool(pool), clock or SystemClock())
+
+    async def close(self) -> None:
+        """Close every connection; calls still under way fail."""
+        await self._redis.aclose()
+
+    async def ping(self) -> bool:
+        """Tell whether Redis answers; never raises."""
+        try:
+            await self._guarded(lambda: self._redis.ping())
+        except RedisUnavailable:
+            return False
+        return True
+
+    async def get(self, key: str) -> bytes | None:
+        return _value(await self._guarded(lambda: self._redis.get(key)))
+
+    async def getdel(self, key: str) -> bytes | None:
+        """Return and delete in one step: of any number of callers one gets the value."""
+        return _value(await self._guarded(lambda: self._redis.getdel(key)))
+
+    async def set(self, key: str, value: bytes, *, px: int, nx: bool = False) -> bool:
+        """Store for `px` milliseconds; with `nx` only where nothing stands. Return whether it was stored."""
+        return bool(await self._guarded(lambda: self._redis.set(key, value, px=px, nx=nx)))
+
+    async def set_each(self, keys: Iterable[str], value: bytes, *, px: int) -> None:
+        """Store one value under many keys in one round trip; on failure some may have been stored."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.set(key, value, px=px)
+        if len(pipeline):
+            await self._guarded(pipeline.execute)
+
+    async def delete(self, key: str) -> bool:
+        """Delete and return whether anything stood there."""
+        return bool(await self._guarded(lambda: self._redis.delete(key)))
+
+    def script(self, source: str) -> Script:
+        """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
+        registered = self._redis.register_script(source)
+
+        async def run(keys: Sequence[str], args: Sequence[str | bytes | int]) -> object:
+            return await self._guarded(lambda: registered(keys=list(keys), args=list(args)))
+
+        return run
+
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+        if not self._breaker.admit():
+            raise RedisUnavailable
+        try:
+            async with asyncio.timeout(WHOLE_SECONDS):
+                answer = await call()
+        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as exc:
+            self._breaker.failed()
+            raise RedisUnavailable from exc
+        except RedisError as exc:
+            # It answered, if only to refuse: no reason to keep everybody else away.
+            self._breaker.succeeded()
+            raise RedisUnavailable from exc
+        self._breaker.succeeded()
+        return answer
+
+
+def _value(answer: object) -> bytes | None:
+    return answer if isinstance(answer, bytes) else None

