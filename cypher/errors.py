@@ -197,6 +197,10 @@ class FieldDoesNotOpen(Unavailable):
     """A stored field cannot be read."""
 
 
+class KeysUnavailable(Unavailable):
+    """The key store is away for a moment: try again."""
+
+
 # -- the operator acts --------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,30 @@
+"""Finds a sealed value without opening every row. An index tells that two values are equal and nothing else."""
+
+import hmac
+
+from cypher.crypto.derive import derive
+from cypher.crypto.keyring import KeyRing
+from cypher.crypto.keys import Key, Purpose
+
+LENGTH = 16
+
+
+class BlindIndex:
+    """Indexes under the index keys of the ring. `field` is `table.column`: equal values of two fields differ."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def index(self, value: str | bytes, field: str) -> bytes:
+        """Return the index (16 bytes) that is stored with a value. `value` must be in its one canonical form."""
+        return _index(self._ring.primary(Purpose.INDEX), value, field)
+
+    def indexes(self, value: str | bytes, field: str) -> list[bytes]:
+        """Return the index under every live key, the stored one first: what a look-up compares with."""
+        return [_index(key, value, field) for key in self._ring.live(Purpose.INDEX)]
+
+
+def _index(key: Key, value: str | bytes, field: str) -> bytes:
+    message = value.encode() if isinstance(value, str) else value
+    field_key = derive(key.secret, b"cypher/v1/index\x00" + field.encode())
+    return hmac.digest(field_key, message, "sha256")[:LENGTH]

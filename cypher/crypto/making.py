@@ -1,0 +1,65 @@
+"""Makes new keys and new rings. The only place where the randomness of keys comes from."""
+
+import secrets
+import string
+from datetime import UTC, datetime
+
+from cypher.clock import Clock, new_id
+from cypher.crypto.keys import FIXED_ALGORITHMS, OPAQUE_SETUP, SEALING, Algorithm, Purpose, State, fits, secret_length
+from cypher.crypto.stored import SALT, Kdf, StoredKey, StoredRing
+from cypher.crypto.wrapping import KeyEncryptionKey
+
+EPOCH_LETTERS = string.ascii_lowercase + string.digits
+
+
+def new_kdf(rounds: int) -> Kdf:
+    """Return a key derivation with a new salt."""
+    return Kdf(salt=secrets.token_bytes(SALT), rounds=rounds)
+
+
+def make_ring(
+    kek: KeyEncryptionKey, kdf: Kdf, clock: Clock, *, opaque_setup: bytes, data_algorithm: Algorithm
+) -> StoredRing:
+    """Return a ring of generation 1 with an active key of every purpose."""
+    now, store_id = clock.now(), new_id(clock)
+    given = {Purpose.OPAQUE: opaque_setup}
+    keys = tuple(
+        make_key(
+            kek,
+            now,
+            purpose,
+            data_algorithm if purpose in SEALING else FIXED_ALGORITHMS[purpose],
+            given.get(purpose),
+        )
+        for purpose in Purpose
+    )
+    return StoredRing(
+        store_id=store_id,
+        generation=1,
+        epoch="".join(secrets.choice(EPOCH_LETTERS) for _ in range(8)),
+        kdf=kdf,
+        check=kek.make_check(store_id),
+        keys=keys,
+    )
+
+
+def make_key(
+    kek: KeyEncryptionKey, now: datetime, purpose: Purpose, algorithm: Algorithm, secret: bytes | None = None
+) -> StoredKey:
+    """Return an active key, wrapped: `secret`, or 32 random bytes. Raises ValueError where these do not fit."""
+    if secret is None and purpose is not Purpose.OPAQUE:
+        secret = secrets.token_bytes(secret_length(purpose))
+    if secret is None or len(secret) != secret_length(purpose):
+        raise ValueError(f"a setup of OPAQUE has {OPAQUE_SETUP} bytes, any other key 32")
+    if not fits(purpose, algorithm):
+        raise ValueError(f"{algorithm} is not for {purpose}")
+    key_id = f"{purpose}-{now.astimezone(UTC):%Y%m%d}-{secrets.token_hex(4)}"
+    return StoredKey(
+        id=key_id,
+        purpose=purpose,
+        algorithm=algorithm,
+        state=State.ACTIVE,
+        created_at=now,
+        activated_at=now,
+        wrapped=kek.wrap(purpose, key_id, secret),
+    )
