@@ -1,0 +1,1 @@
+"""HTTP: bytes in, one use case, bytes out. Holds no decision about who may log in."""

@@ -1,0 +1,22 @@
+"""Puts routes, middleware and what they use together into one application."""
+
+import asyncio
+
+from aiohttp import web
+
+from cypher.auth import Services
+from cypher.config import Config
+from cypher.web.keys import DRAINING, HTTP, REGISTRATION, SERVICES
+from cypher.web.middlewares import frame
+from cypher.web.routes import route_definitions
+
+
+def make_web_app(services: Services, config: Config) -> web.Application:
+    """Build the public application over services that somebody else opens and closes."""
+    app = web.Application(middlewares=[frame])
+    app[SERVICES] = services
+    app[HTTP] = config.http
+    app[REGISTRATION] = config.registration
+    app[DRAINING] = asyncio.Event()
+    app.add_routes(route_definitions())
+    return app

@@ -1,0 +1,17 @@
+"""What the application and a request carry, by typed key."""
+
+import asyncio
+from typing import Literal
+
+from aiohttp import web
+
+from cypher.auth import Services
+from cypher.config import HttpConfig
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+HTTP: web.AppKey[HttpConfig] = web.AppKey("http", HttpConfig)
+REGISTRATION: web.AppKey[Literal["open", "closed"]] = web.AppKey("registration")
+#: Set as soon as the service is about to stop: it is no longer ready, and still answers.
+DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)

@@ -1,0 +1,56 @@
+"""The one middleware: request id, deadline, errors to answers, headers, the log's line.
+
+One and not five: each costs every request a coroutine, and their order would be one more thing to get right.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from cypher.errors import CypherError, Unavailable
+from cypher.web.errors import answer_error, translated
+from cypher.web.keys import REQUEST_ID
+from cypher.web.log import log_answer, log_failure, route_of
+from cypher.web.source import REQUEST_ID_HEADER, request_id_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Every request ends within this, whatever PostgreSQL and Redis do.
+DEADLINE_SECONDS = 5.0
+
+
+@web.middleware
+async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a request in every case."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    request_id = request[REQUEST_ID] = request_id_of(request)
+    response, code = await _answered(request, handler, request_id)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    if request.body_exists and not request.content.at_eof():
+        # Nobody has read the body, or it broke off: what follows on this connection cannot be trusted to be a
+        # request.
+        response.force_close()
+    log_answer(route_of(request), response.status, code=code, seconds=loop.time() - started, request_id=request_id)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler, request_id: str) -> tuple[web.StreamResponse, str | None]:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await handler(request), None
+    except CypherError as exc:
+        error, allow = exc, None
+    except web.HTTPException as exc:
+        error, allow = translated(exc), exc.headers.get(hdrs.ALLOW)
+    except TimeoutError:
+        error, allow = Unavailable(), None
+    except Exception as exc:
+        # The last net: a fault of ours must reach the client as an answer and the operator as a line.
+        log_failure(exc, request_id)
+        error, allow = Unavailable(), None
+    response = answer_error(error, path=request.path, request_id=request_id)
+    if allow is not None:
+        response.headers[hdrs.ALLOW] = allow
+    return response, error.code

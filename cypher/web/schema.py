@@ -1,0 +1,186 @@
+"""The bodies of requests and answers. Each struct is one object of the HTTP contract."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from cypher.auth.types import Jwk, SessionView
+
+# -- requests -----------------------------------------------------------------------------------------------
+
+
+class RegistrationStart(msgspec.Struct, frozen=True, kw_only=True):
+    username: str
+    registration_request: str  #: 32 bytes
+
+
+class RegistrationFinish(msgspec.Struct, frozen=True, kw_only=True):
+    flow_id: str
+    registration_record: str  #: 192 bytes
+
+
+class LoginStart(msgspec.Struct, frozen=True, kw_only=True):
+    username: str
+    ke1: str  #: 96 bytes
+
+
+class LoginFinish(msgspec.Struct, frozen=True, kw_only=True):
+    flow_id: str
+    ke3: str  #: 64 bytes
+
+
+class TokenForm(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 6749, section 6."""
+
+    grant_type: str
+    refresh_token: str | None = None
+
+
+class TokenOnlyForm(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 7009, section 2.1, and RFC 7662, section 2.1; hints about the token's type are ignored."""
+
+    token: str
+
+
+# -- answers ------------------------------------------------------------------------------------------------
+
+
+class KeyStretching(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client does to the password inside OPAQUE: fixed, so that every client library agrees."""
+
+    name: Literal["argon2id"] = "argon2id"
+    memory_kib: int = 19456
+    iterations: int = 2
+    parallelism: int = 1
+
+
+class OpaqueParameters(msgspec.Struct, frozen=True, kw_only=True):
+    server_public_key: str  #: 32 bytes
+    suite: str = "ristretto255-SHA512"
+    ksf: KeyStretching = KeyStretching()
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    opaque: OpaqueParameters
+    registration: Literal["open", "closed"]
+
+
+class RegistrationStarted(msgspec.Struct, frozen=True, kw_only=True):
+    flow_id: str
+    registration_response: str  #: 64 bytes
+    expires_in: int  #: seconds
+
+
+class RegisteredUser(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    username: str
+    created_at: datetime
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    user: RegisteredUser
+
+
+class LoginStarted(msgspec.Struct, frozen=True, kw_only=True):
+    flow_id: str
+    ke2: str  #: 320 bytes
+    expires_in: int  #: seconds
+
+
+class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
+    session: SessionView
+    access_token: str
+    expires_in: int  #: seconds
+    refresh_token: str
+    status: Literal["authenticated"] = "authenticated"
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+
+
+class SessionItem(SessionView, frozen=True, kw_only=True):
+    """A session in its owner's list."""
+
+    current: bool
+    last_seen_at: datetime
+    ip_address: str
+    user_agent: str
+
+
+class SessionList(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[SessionItem]
+
+
+class Revoked(msgspec.Struct, frozen=True, kw_only=True):
+    revoked: int
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 6749, section 5.1."""
+
+    access_token: str
+    expires_in: int  #: seconds
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+
+
+class ActiveToken(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 7662, section 2.2."""
+
+    sub: UUID
+    sid: UUID
+    jti: str
+    exp: int  #: seconds since 1970
+    aal: int
+    amr: tuple[str, ...]
+    active: Literal[True] = True
+
+
+class InactiveToken(msgspec.Struct, frozen=True, kw_only=True):
+    """The same for every token that is not active: the answer says nothing about why."""
+
+    active: Literal[False] = False
+
+
+class JwkSet(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 7517, section 5."""
+
+    keys: list[Jwk]
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "degraded", "not ready"]
+    postgres: bool
+    redis: bool
+    migrations: bool
+    keys: bool
+
+
+# -- errors -------------------------------------------------------------------------------------------------
+
+
+class FieldProblem(msgspec.Struct, frozen=True, kw_only=True):
+    pointer: str
+    code: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    request_id: str
+    errors: tuple[FieldProblem, ...] = ()
+
+
+class OAuthError(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 6749, section 5.2."""
+
+    error: str
+    error_description: str

@@ -1,0 +1,233 @@
+"""A running server over use cases that only say what they were called with: HTTP's shape and nothing else."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from uuid import UUID
+
+from aiohttp import ClientSession, web
+
+from cypher.auth import Services
+from cypher.auth.source import Source
+from cypher.auth.types import (
+    AccessClaims,
+    Authenticated,
+    Health,
+    Jwk,
+    ListedSession,
+    LoginStarted,
+    Refreshed,
+    RegistrationStarted,
+    SessionView,
+    Validated,
+)
+from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
+from cypher.errors import InsufficientScope, NotFound, Unauthenticated
+from cypher.web.server import WebServer
+
+ACCESS_TOKEN = "header.payload.signature"
+SERVICE_TOKEN = "cys_service"
+USER_ID = UUID("01900000-0000-7000-8000-000000000001")
+SESSION_ID = UUID("01900000-0000-7000-8000-000000000002")
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SESSION = SessionView(
+    id=SESSION_ID,
+    user_id=USER_ID,
+    username="alice",
+    aal=1,
+    amr=("opaque",),
+    authenticated_at=NOW,
+    created_at=NOW,
+    expires_at=NOW + timedelta(days=30),
+    idle_expires_at=NOW + timedelta(days=7),
+)
+CLAIMS = AccessClaims(sub=USER_ID, sid=SESSION_ID, jti="jti-1", iat=1, exp=301, aal=1, amr=("opaque",))
+
+
+@dataclass
+class Fakes:
+    """Plays every use case. `failure` is raised by the next ones, `entered` is set once one runs and waits."""
+
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+    failure: BaseException | None = None
+    gate: asyncio.Event | None = None
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    state: Health = field(default_factory=lambda: Health(postgres=True, redis=True, migrations=True, keys=True))
+
+    async def _called(self, *call: object) -> None:
+        self.calls.append(call)
+        self.entered.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def start_registration(self, username: str, request: bytes, source: Source) -> RegistrationStarted:
+        await self._called("registration.start", username, request, source)
+        return RegistrationStarted(flow_id="flow", registration_response=b"\xff" * 64, expires_in=60)
+
+    async def finish_registration(self, flow_id: str, record: bytes, source: Source) -> SimpleNamespace:
+        await self._called("registration.finish", flow_id, record, source)
+        return SimpleNamespace(id=USER_ID, username="alice", created_at=NOW, opaque_setup_id="secret")
+
+    async def start_login(self, username: str, ke1: bytes, source: Source) -> LoginStarted:
+        await self._called("login.start", username, ke1, source)
+        return LoginStarted(flow_id="flow", ke2=b"\x01" * 320, expires_in=60)
+
+    async def finish_login(self, flow_id: str, ke3: bytes, source: Source) -> Authenticated:
+        await self._called("login.finish", flow_id, ke3, source)
+        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+
+    async def validate(self, access_token: str) -> Validated:
+        await self._called("sessions.validate", access_token)
+        if access_token != ACCESS_TOKEN:
+            raise Unauthenticated
+        return Validated(session=SESSION, claims=CLAIMS)
+
+    async def end_current(self, access_token: str, source: Source) -> None:
+        await self._called("sessions.end_current", access_token, source)
+        if access_token != ACCESS_TOKEN:
+            raise Unauthenticated
+
+    async def list_sessions(self, validated: Validated) -> list[ListedSession]:
+        await self._called("sessions.list_sessions", validated)
+        return [ListedSession(session=SESSION, current=True, last_seen_at=NOW, ip_address="::1", user_agent="x")]
+
+    async def end(self, validated: Validated, session_id: UUID, source: Source) -> None:
+        await self._called("sessions.end", session_id, source)
+        if session_id != SESSION_ID:
+            raise NotFound
+
+    async def end_many(self, validated: Validated, scope: str, source: Source) -> int:
+        await self._called("sessions.end_many", scope, source)
+        return 3
+
+    async def refresh(self, refresh_token: str, source: Source) -> Refreshed:
+        await self._called("tokens.refresh", refresh_token, source)
+        return Refreshed(access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_2")
+
+    async def introspect(self, token: str) -> AccessClaims | None:
+        await self._called("tokens.introspect", token)
+        return CLAIMS if token == ACCESS_TOKEN else None
+
+    async def revoke(self, token: str, source: Source) -> None:
+        await self._called("tokens.revoke", token, source)
+
+    async def authenticate(self, bearer: str, scope: str) -> None:
+        await self._called("service_tokens.authenticate", bearer, scope)
+        if bearer == "cys_other_scope":
+            raise InsufficientScope
+        if bearer != SERVICE_TOKEN:
+            raise Unauthenticated
+
+    async def check(self) -> Health:
+        await self._called("health.check")
+        return self.state
+
+    def jwks(self) -> list[Jwk]:
+        return [Jwk(kid="key-1", x="AAAA")]
+
+    def public_key(self) -> bytes:
+        return bytes(range(32))
+
+    def services(self) -> Services:
+        parts = SimpleNamespace(
+            registration=SimpleNamespace(start=self.start_registration, finish=self.finish_registration),
+            login=SimpleNamespace(start=self.start_login, finish=self.finish_login),
+            sessions=self,
+            tokens=self,
+            service_tokens=self,
+            opaque=self,
+            health=self,
+        )
+        return cast(Services, parts)
+
+
+@dataclass
+class Raw:
+    """An answer read from the socket, byte for byte."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    closed: bool
+
+    def json(self) -> dict[str, object]:
+        parsed: dict[str, object] = json.loads(self.body)
+        return parsed
+
+
+@dataclass
+class Running:
+    """The server under test and a client without opinions."""
+
+    server: WebServer
+    app: web.Application
+    client: ClientSession
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server.port}{path}"
+
+    async def send(self, sent: bytes, *, until_closed: bool = False) -> list[Raw]:
+        """Send bytes, read what comes until the server falls silent or hangs up; every answer found in it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            writer.write(sent)
+            await writer.drain()
+            return await _answers(reader, until_closed=until_closed)
+        finally:
+            writer.close()
+
+
+async def _answers(reader: asyncio.StreamReader, *, until_closed: bool) -> list[Raw]:
+    answers: list[Raw] = []
+    while True:
+        try:
+            async with asyncio.timeout(5 if until_closed or not answers else 0.2):
+                head = await reader.readuntil(b"\r\n\r\n")
+                status, *lines = head.decode("latin-1").split("\r\n")
+                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+            answers.append(Raw(int(status.split()[1]), headers, body, closed=False))
+        except asyncio.IncompleteReadError as exc:
+            if exc.partial:
+                raise
+            if answers:
+                answers[-1].closed = True
+            return answers
+        except (TimeoutError, ConnectionResetError):
+            return answers
+
+
+def config_of(**http: object) -> Config:
+    settings: dict[str, object] = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "public_origin": "http://127.0.0.1",
+        "trusted_proxies": (),
+        "access_token_audience": "http://127.0.0.1",
+    }
+    day = timedelta(days=1)
+    return Config(
+        postgres=PostgresConfig(),
+        redis=RedisConfig(),
+        keys=KeysConfig(
+            master_password=None,
+            store="directory",
+            path=Path("keys"),
+            rotation_age=day,
+            rotation_operations=1,
+            destroy_delay=day,
+        ),
+        http=HttpConfig(**(settings | http)),  # type: ignore[arg-type]
+        sessions=SessionsConfig(
+            access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
+        ),
+        registration="open",
+        embedded_path=Path(".cypher"),
+        log=LogConfig(level="info", format="human"),
+    )
