@@ -1,0 +1,24 @@
+"""The use cases: what a person, a backend or an operator can do. No HTTP and no SQL."""
+
+from dataclasses import dataclass
+
+from cypher.auth.health import HealthCheck
+from cypher.auth.login import Login
+from cypher.auth.opaque import OpaqueServer
+from cypher.auth.registration import Registration
+from cypher.auth.service_tokens import ServiceTokens
+from cypher.auth.sessions import Sessions
+from cypher.auth.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that the layer above may call."""
+
+    registration: Registration
+    login: Login
+    sessions: Sessions
+    tokens: Tokens
+    service_tokens: ServiceTokens
+    opaque: OpaqueServer
+    health: HealthCheck

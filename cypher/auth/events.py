@@ -1,0 +1,36 @@
+"""The names of what can happen, as the audit trail writes them: group.thing.verb."""
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """One kind of security event."""
+
+    REGISTRATION_COMPLETED = "auth.registration.completed"
+    REGISTRATION_REFUSED = "auth.registration.refused"
+    LOGIN_ATTEMPTED = "auth.login.attempted"
+    LOGIN_SUCCEEDED = "auth.login.succeeded"
+    LOGIN_FAILED = "auth.login.failed"
+    SESSION_CREATED = "session.session.created"
+    SESSION_ENDED = "session.session.ended"
+    SESSIONS_ENDED = "session.sessions.ended"
+    TOKEN_REFRESHED = "token.refresh.rotated"  # noqa: S105 - the name of an event
+    TOKEN_REUSED = "token.refresh.reused"  # noqa: S105 - the name of an event
+    TOKEN_REVOKED = "token.access.revoked"  # noqa: S105 - the name of an event
+    KEY_ROTATED = "crypto.key.rotated"
+    SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
+    SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+#: Events that anybody on the network can cause at will: kept in the class that is dropped early.
+NOISY = frozenset({Event.LOGIN_ATTEMPTED, Event.LOGIN_FAILED, Event.REGISTRATION_REFUSED, Event.TOKEN_REFRESHED})
+
+#: Events that somebody should look at.
+ALARMING = frozenset({Event.TOKEN_REUSED})

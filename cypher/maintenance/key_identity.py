@@ -1,0 +1,107 @@
+"""Brings a key store and a database together at the start, or refuses and changes nothing.
+
+A key store is made only for a database that has never had one and holds nothing sealed: a new key over old rows
+would lock everybody out for good.
+"""
+
+import asyncio
+from typing import Protocol, TypeVar
+
+from cypher.auth.opaque import new_setup
+from cypher.clock import Clock
+from cypher.config import Secret
+from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keystore import KeyStore
+from cypher.errors import KeyStoreRefused
+from cypher.postgres import Database
+from cypher.repositories.deployment import DeploymentRepository, Identity
+
+
+class HoldsDeployment(Protocol):
+    """Repositories of which this module needs one."""
+
+    @property
+    def deployment(self) -> DeploymentRepository: ...
+
+
+R = TypeVar("R", bound=HoldsDeployment)
+
+
+async def open_key_ring(
+    db: Database[R], store: KeyStore, master_password: Secret, clock: Clock, *, may_create: bool
+) -> KeyRing:
+    """Open the key store that belongs to `db`; with `may_create`, make it for an empty database.
+
+    Raises KeyStoreRefused, and has written nothing, when the store is missing, does not open with the password,
+    belongs to another database, is older than the one this database has seen, or lacks a key that it has seen.
+    """
+    if await asyncio.to_thread(store.read) is None:
+        await _require_fresh(db, store, may_create=may_create)
+        ring = await asyncio.to_thread(
+            KeyRing.create, store, master_password.reveal(), clock, opaque_setup=new_setup()
+        )
+    else:
+        ring = await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
+    await _join(db, store, ring, may_create=may_create)
+    return ring
+
+
+async def _require_fresh(db: Database[R], store: KeyStore, *, may_create: bool) -> None:
+    if not may_create:
+        raise KeyStoreRefused(
+            f"There is no key store at {store.describe()}. `cypher serve` makes one at its first start."
+        )
+    async with db.connection() as repos:
+        if await repos.deployment.get_identity() is not None or await repos.deployment.has_sealed_rows():
+            raise KeyStoreRefused(
+                f"There is no key store at {store.describe()}, but the database holds what one has sealed. "
+                "Bring the key store back from its backup, or set KEY_STORE_PATH to where it is."
+            )
+
+
+async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: bool) -> None:
+    """Compare the ring with what the database has seen; the first ring to come is written down."""
+    ours = Identity(store_id=ring.store_id, generation=ring.generation)
+    async with db.transaction() as repos:
+        theirs = await repos.deployment.get_identity()
+        if theirs is None:
+            if not may_create or await repos.deployment.has_sealed_rows():
+                raise KeyStoreRefused(
+                    "The database does not know the key store it belongs to. Start the service on an empty "
+                    "database, or restore this one together with its key store."
+                )
+            await repos.deployment.insert_identity(ours)
+            await repos.deployment.insert_epoch(ring.epoch)
+            theirs = await repos.deployment.get_identity()
+        _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
+        _require_seen_keys(store, ring, await repos.deployment.list_data_keys())
+        await repos.deployment.set_generation(ring.generation)
+        for key in ring.live(Purpose.DATA):
+            await repos.deployment.insert_data_key(key.id)
+
+
+def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: str | None) -> None:
+    if theirs is None or theirs.store_id != ring.store_id:
+        raise KeyStoreRefused(
+            f"The key store at {store.describe()} belongs to another database. "
+            "Set KEY_STORE_PATH to the store of this one, or POSTGRES_DB to the database of that one."
+        )
+    if theirs.generation > ring.generation:
+        raise KeyStoreRefused(
+            f"The key store at {store.describe()} is older (generation {ring.generation}) than the one this "
+            f"database has seen (generation {theirs.generation}). Bring the newest backup of the key store back."
+        )
+    if epoch != ring.epoch:
+        raise KeyStoreRefused(
+            f"The database and the key store at {store.describe()} are not of one epoch: one of them was brought "
+            "back from a backup alone. Restore both from the same backup."
+        )
+
+
+def _require_seen_keys(store: KeyStore, ring: KeyRing, seen: list[str]) -> None:
+    missing = sorted(set(seen) - {info.id for info in ring.get_key_info()})
+    if missing:
+        raise KeyStoreRefused(
+            f"The key store at {store.describe()} lacks keys that this database has used: {', '.join(missing)}. "
+            "Bring the newest backup of the key store back."
+        )
