@@ -1,0 +1,112 @@
+"""What the service is sent and what it answers, as structs; unknown fields of an answer are ignored."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from cypher.client.errors import FieldProblem
+
+# -- what a caller sees --------------------------------------------------------------------------------------
+
+
+class RegisteredUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person as just registered; `username` is the form the service keeps (RFC 8265)."""
+
+    id: UUID
+    username: str
+    created_at: datetime
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A live session; `amr` are the methods it was proven by, `aal` how far to trust it (1 or 2)."""
+
+    id: UUID
+    user_id: UUID
+    username: str
+    aal: int
+    amr: tuple[str, ...]
+    authenticated_at: datetime
+    created_at: datetime
+    expires_at: datetime
+    idle_expires_at: datetime
+    device_id: UUID | None = None
+
+
+class ListedSession(Session, frozen=True, kw_only=True):
+    """One of the person's live sessions; `current` marks the one that asked."""
+
+    current: bool
+    last_seen_at: datetime
+    ip_address: str
+    user_agent: str
+
+
+# -- requests --------------------------------------------------------------------------------------------------
+
+
+class RegistrationStart(msgspec.Struct, frozen=True):
+    username: str
+    registration_request: str
+
+
+class RegistrationFinish(msgspec.Struct, frozen=True):
+    flow_id: str
+    registration_record: str
+
+
+class LoginStart(msgspec.Struct, frozen=True):
+    username: str
+    ke1: str
+
+
+class LoginFinish(msgspec.Struct, frozen=True):
+    flow_id: str
+    ke3: str
+
+
+# -- answers ---------------------------------------------------------------------------------------------------
+
+
+class RegistrationStarted(msgspec.Struct, frozen=True):
+    flow_id: str
+    registration_response: str
+
+
+class Registered(msgspec.Struct, frozen=True):
+    user: RegisteredUser
+
+
+class LoginStarted(msgspec.Struct, frozen=True):
+    flow_id: str
+    ke2: str
+
+
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+    access_token: str
+    refresh_token: str
+    expires_in: float
+
+
+class Authenticated(Refreshed, frozen=True, kw_only=True):
+    status: Literal["authenticated"]
+    session: Session
+
+
+class Listed(msgspec.Struct, frozen=True):
+    items: tuple[ListedSession, ...]
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    revoked: int
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error, either as RFC 9457 (`code`, `title`, `errors`) or as RFC 6749 (`error`, `error_description`)."""
+
+    code: str = ""
+    title: str = ""
+    errors: tuple[FieldProblem, ...] = ()
+    error: str = ""
+    error_description: str = ""
