@@ -12,7 +12,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from cypher.crypto import derive
+from cypher.crypto import base64url
+from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import SEALING, Algorithm, Key, Purpose, UnknownKey
 from cypher.errors import FieldDoesNotOpen
@@ -63,23 +64,31 @@ class FieldCodec:
 
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
-    cell_key = derive.derive(key.secret, info)
+    _require_sealing(key)
+    cell_key = derive(key.secret, info)
     if key.algorithm is Algorithm.FERNET:
         return Fernet(base64.urlsafe_b64encode(cell_key)).encrypt(plaintext).decode("ascii")
     # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
     nonce = secrets.token_bytes(NONCE)
-    return derive.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
+    return base64url.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
 
 
 def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
-    if key.purpose not in SEALING:
-        raise ValueError("not a key that seals")
-    cell_key = derive.derive(key.secret, info)
+    _require_sealing(key)
+    if not isinstance(ciphertext, str):
+        raise ValueError("NULL in the row where a sealed value should be")
+    cell_key = derive(key.secret, info)
     if key.algorithm is Algorithm.FERNET:
         # Fernet's own decoder takes many texts for one token; ours takes one.
-        token = base64.urlsafe_b64encode(derive.decode(ciphertext.rstrip("=")))
+        token = base64.urlsafe_b64encode(base64url.decode(ciphertext.rstrip("=")))
         if token != ciphertext.encode("ascii"):
             raise ValueError("not the token as it was made")
         return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
-    raw = derive.decode(ciphertext)
+    raw = base64url.decode(ciphertext)
     return AESGCM(cell_key).decrypt(raw[:NONCE], raw[NONCE:], info)
+
+
+def _require_sealing(key: Key) -> None:
+    # The row names the key that opens it: it must not name, say, the OPAQUE setup.
+    if key.purpose not in SEALING:
+        raise ValueError("not a key that seals")

@@ -5,14 +5,15 @@ The ring follows its store: what another process writes is taken over, unless it
 
 import logging
 import threading
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from cypher.clock import Clock
-from cypher.crypto.keys import LIVE, Algorithm, Key, KeyInfo, Purpose, State, UnknownKey
+from cypher.crypto.keys import Algorithm, Key, KeyInfo, Purpose, State, UnknownKey
 from cypher.crypto.keystore import KeyStore, StoredKey, StoredRing
 from cypher.crypto.making import make_key, make_ring, new_kdf
+from cypher.crypto.view import RingView
 from cypher.crypto.wrapping import KeyEncryptionKey
 from cypher.errors import KeyStoreRefused, KeysUnavailable
 
@@ -26,29 +27,16 @@ CONFIRMED_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """One state of the store, replaced as a whole, so that threads need no lock to read it."""
-
-    stored: StoredRing
-    stamp: Hashable
-    by_id: dict[str, StoredKey] = field(repr=False)
-    active: dict[Purpose, str]
-    opened: dict[str, Key] = field(default_factory=dict, repr=False)
-
-
 class KeyRing:
     """All keys by purpose and by id. May be used from several threads."""
 
-    def __init__(
-        self, store: KeyStore, kek: KeyEncryptionKey, clock: Clock, stored: StoredRing, stamp: Hashable
-    ) -> None:
-        """Take over what `open` and `create` have read; call those."""
+    def __init__(self, store: KeyStore, kek: KeyEncryptionKey, clock: Clock, view: RingView) -> None:
+        """Take over what `open` or `create` has read and checked; call those."""
         self._store = store
         self._kek = kek
         self._clock = clock
-        self._adopting = threading.Lock()
-        self._view = _view(stored, stamp)
+        self._view = view
+        self._following = threading.Lock()
         self._problem: str | None = None
         self._looked_at = self._confirmed_at = clock.monotonic()
 
@@ -62,6 +50,7 @@ class KeyRing:
         Raises KeyStoreRefused, and has written nothing, when there is none, when it is damaged, and when the
         password is not its own.
         """
+        # The stamp first: what is written between the two is met again at the next look.
         stamp = store.stamp()
         stored = store.read()
         if stored is None:
@@ -72,8 +61,9 @@ class KeyRing:
                 f"The master password does not open the key store at {store.describe()}. Set "
                 "MASTER_ENCRYPTION_PASSWORD to the one that it was made with. Nothing was changed."
             )
-        _require_whole(store, stored, kek)
-        return cls(store, kek, clock, stored, stamp)
+        view = RingView(stored, stamp, kek)
+        _require_whole(store, view)
+        return cls(store, kek, clock, view)
 
     @classmethod
     def create(
@@ -88,7 +78,7 @@ class KeyRing:
     ) -> "KeyRing":
         """Make a ring with one active key of every purpose; open the one that is there if another was faster.
 
-        `opaque_setup` has 128 bytes; the keys that seal have `data_algorithm`. Takes about 0.2 s: run it off the
+        `opaque_setup` has 128 bytes; the keys that seal get `data_algorithm`. Takes about 0.2 s: run it off the
         loop. It must only be called for a database that holds nothing sealed.
         """
         kdf = new_kdf(rounds)
@@ -101,7 +91,7 @@ class KeyRing:
             stamp, stored = store.stamp(), store.read()
         if stored != made:
             return cls.open(store, master_password, clock)
-        return cls(store, kek, clock, made, stamp)
+        return cls(store, kek, clock, RingView(made, stamp, kek))
 
     @property
     def store_id(self) -> UUID:
@@ -125,60 +115,47 @@ class KeyRing:
 
     def primary(self, purpose: Purpose) -> Key:
         """Return the active key of a purpose; raise KeyStoreRefused when there is none."""
-        view = self._view
-        key_id = view.active.get(purpose)
-        if key_id is None:
+        key = self._view.active(purpose)
+        if key is None:
             raise KeyStoreRefused(f"The key store at {self._store.describe()} has no active key for {purpose}.")
-        return self._unwrapped(view, key_id)
+        return key
 
     def sealing(self, purpose: Purpose) -> Key:
-        """Return the active key of a purpose of a ring that was confirmed in the last 30 s.
+        """Return the active key of a purpose, of a ring that was confirmed in the last 30 s.
 
-        Raises KeysUnavailable when it cannot be: an old ring's key may be on its way to be destroyed, and what
-        is sealed under it would be lost.
+        Raises KeysUnavailable when it cannot be: the key of an old ring may be on its way to be destroyed, and
+        what is sealed under it would be lost.
         """
-        if self._clock.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
+        if not self._is_confirmed():
             self._look_again()
-            if self._clock.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
+            if not self._is_confirmed():
                 raise KeysUnavailable
         return self.primary(purpose)
 
     def key(self, key_id: str) -> Key:
         """Return the live key of an id, also one that another process has made a moment ago; else UnknownKey."""
-        key = self._find(key_id)
+        key = self._view.find(key_id)
         if key is None and self._look_again():
-            key = self._find(key_id)
+            key = self._view.find(key_id)
         if key is None:
             raise UnknownKey("no key of this id")
         return key
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
         """Return every key of a purpose that can still be met: the active one, then the others, newest first."""
-        view = self._view
-        keys = [self._unwrapped(view, stored.id) for stored in _live(view.stored, purpose)]
-        return tuple(sorted(reversed(keys), key=lambda key: key.state is not State.ACTIVE))
+        newest_first = reversed(self._view.live(purpose))
+        return tuple(sorted(newest_first, key=lambda key: key.state is not State.ACTIVE))
 
     def first(self, purpose: Purpose) -> Key:
         """Return the oldest live key of a purpose; raise KeyStoreRefused when there is none."""
-        view = self._view
-        oldest = next(iter(_live(view.stored, purpose)), None)
-        if oldest is None:
+        keys = self._view.live(purpose)
+        if not keys:
             raise KeyStoreRefused(f"The key store at {self._store.describe()} has no key for {purpose}.")
-        return self._unwrapped(view, oldest.id)
+        return keys[0]
 
     def get_key_info(self) -> tuple[KeyInfo, ...]:
-        """Return all that may be shown of every key, destroyed ones as well."""
-        return tuple(
-            KeyInfo(
-                id=key.id,
-                purpose=key.purpose,
-                algorithm=key.algorithm,
-                state=key.state,
-                created_at=key.created_at,
-                activated_at=key.activated_at,
-            )
-            for key in self._view.stored.keys
-        )
+        """Return all that may be shown of every key, of destroyed ones as well."""
+        return self._view.infos()
 
     def reload(self) -> bool:
         """Look at the store and take over what is new; tell whether anything was.
@@ -186,7 +163,7 @@ class KeyRing:
         Costs one `stat` when nothing was written. A store that cannot be read, is older, or does not open with
         the password of this process any more leaves the keys as they are and turns `healthy` off.
         """
-        with self._adopting:
+        with self._following:
             self._looked_at = self._clock.monotonic()
             try:
                 changed = self._follow()
@@ -198,44 +175,27 @@ class KeyRing:
             return changed
 
     def change(self, edit: Callable[[StoredRing], StoredRing]) -> None:
-        """Write the store, which nothing else does: lock it, read it anew, edit, count one generation on.
+        """Write the store, as nothing else does: lock it, read it anew, edit, count one generation on.
 
         An edit that returns its argument writes nothing. Raises KeyStoreRefused, and has written nothing, when
         the store does not open with the password of this process any more or is not the ring it was.
         """
         with self._store.lock():
-            before = self._confirmed(self._store.read())
+            before = self._store.read()
+            if before is None:
+                raise self._gone()
+            self._require_ours(before)
             after = edit(before)
             if after is not before:
                 self._store.write(replace(after, generation=before.generation + 1))
         self.reload()
 
     def new_key(self, purpose: Purpose, algorithm: Algorithm) -> StoredKey:
-        """Make an active key from 32 random bytes and wrap it, for an `edit` to add."""
+        """Make an active key of random bytes, wrapped, for an edit to add."""
         return make_key(self._kek, self._clock.now(), purpose, algorithm)
 
-    def _find(self, key_id: str) -> Key | None:
-        view = self._view
-        key = view.opened.get(key_id)
-        if key is not None:
-            return key
-        stored = view.by_id.get(key_id)
-        return self._unwrapped(view, key_id) if stored and stored.state in LIVE else None
-
-    def _unwrapped(self, view: _View, key_id: str) -> Key:
-        key = view.opened.get(key_id)
-        if key is None:
-            stored = view.by_id[key_id]
-            key = view.opened[key_id] = Key(
-                id=stored.id,
-                purpose=stored.purpose,
-                algorithm=stored.algorithm,
-                state=stored.state,
-                created_at=stored.created_at,
-                activated_at=stored.activated_at,
-                secret=self._kek.unwrap(stored.purpose, stored.id, stored.wrapped),
-            )
-        return key
+    def _is_confirmed(self) -> bool:
+        return self._clock.monotonic() - self._confirmed_at <= CONFIRMED_SECONDS
 
     def _look_again(self) -> bool:
         if not self.healthy and self._clock.monotonic() - self._looked_at < RETRY_SECONDS:
@@ -243,20 +203,19 @@ class KeyRing:
         return self.reload()
 
     def _follow(self) -> bool:
-        # The stamp first: what is written between the two is met again at the next look.
         stamp = self._store.stamp()
-        view = self._view
-        if stamp == view.stamp:
+        if stamp is not None and stamp == self._view.stamp:
             return False
-        stored = self._confirmed(self._store.read())
-        self._view = _view(stored, stamp)
-        return stored.generation != view.stored.generation
-
-    def _confirmed(self, stored: StoredRing | None) -> StoredRing:
-        """Return what was read if it is this ring or a later state of it."""
-        where, ours = self._store.describe(), self._view.stored
+        stored = self._store.read()
         if stored is None:
-            raise KeyStoreRefused(f"There is no key store at {where} any more. Bring it back from its backup.")
+            raise self._gone()
+        changed = stored.generation != self.generation
+        self._view = self._require_ours(stored, stamp)
+        return changed
+
+    def _require_ours(self, stored: StoredRing, stamp: object = None) -> RingView:
+        """Return the view of what was read if it is this ring or a later state of it, whole."""
+        where, ours = self._store.describe(), self._view.stored
         if (stored.store_id, stored.epoch) != (ours.store_id, ours.epoch) or stored.generation < ours.generation:
             raise KeyStoreRefused(
                 f"The key store at {where} is another or an older one than at the start. Bring the newest one back, "
@@ -267,34 +226,25 @@ class KeyRing:
                 f"The master password of the key store at {where} was changed. Start Cypher anew with the new one. "
                 "Nothing was changed."
             )
-        _require_whole(self._store, stored, self._kek)
-        return stored
+        view = RingView(stored, stamp, self._kek)
+        _require_whole(self._store, view)
+        return view
+
+    def _gone(self) -> KeyStoreRefused:
+        return KeyStoreRefused(
+            f"There is no key store at {self._store.describe()} any more. Bring it back from its backup."
+        )
 
     def _report(self, problem: str | None) -> None:
-        if problem != self._problem:
-            logger.error("%s", problem) if problem else logger.info("The key store is well again.")
+        if problem is not None and problem != self._problem:
+            logger.error("%s", problem)
         self._problem = problem
 
 
-def _view(stored: StoredRing, stamp: Hashable) -> _View:
-    active = {key.purpose: key.id for key in stored.keys if key.state is State.ACTIVE}
-    return _View(stored, stamp, {key.id: key for key in stored.keys}, active)
-
-
-def _live(stored: StoredRing, purpose: Purpose) -> list[StoredKey]:
-    """Return the live keys of a purpose, oldest first."""
-    keys = [key for key in stored.keys if key.purpose is purpose and key.state in LIVE]
-    return sorted(keys, key=lambda key: key.created_at)
-
-
-def _require_whole(store: KeyStore, stored: StoredRing, kek: KeyEncryptionKey) -> None:
-    """Open every wrapped key, and forget it: a damaged one must show at the start, not at the row that needs it."""
-    for key in stored.keys:
-        if key.state is not State.DESTROYED:
-            try:
-                kek.unwrap(key.purpose, key.id, key.wrapped)
-            except ValueError:
-                raise KeyStoreRefused(
-                    f"The key {key.id} in the key store at {store.describe()} is damaged. Bring the store back "
-                    "from its backup. Nothing was changed."
-                ) from None
+def _require_whole(store: KeyStore, view: RingView) -> None:
+    damaged = view.first_damaged()
+    if damaged is not None:
+        raise KeyStoreRefused(
+            f"The key {damaged.id} in the key store at {store.describe()} is damaged. Bring the store back from its "
+            "backup. Nothing was changed."
+        )

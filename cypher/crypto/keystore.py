@@ -6,18 +6,17 @@ import os
 import stat
 import time
 from collections.abc import Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from cypher.crypto.durable import make_directory, replace_file
 from cypher.crypto.stored import Kdf, StoredKey, StoredRing, UnknownVersion, decode_ring, encode_ring
 from cypher.errors import KeyStoreRefused
 
 __all__ = ["DirectoryKeyStore", "Kdf", "KeyStore", "StoredKey", "StoredRing"]
 
 FILE = "keyring.json"
-#: Written beside the file and renamed over it. One left behind by a crash is overwritten.
-NEW_FILE = "keyring.json.new"
 #: A key takes about 400 bytes.
 LARGEST = 4 * 1024 * 1024
 #: Who holds the lock needs milliseconds; after this time it is stuck.
@@ -74,7 +73,7 @@ class DirectoryKeyStore:
                 f"The key store's file {self._file} is of format version {exc}; this version of Cypher reads 1. "
                 "Start the version of Cypher that wrote it. Nothing was changed."
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise KeyStoreRefused(
                 f"The key store's file {self._file} is corrupt or truncated. Bring it back from its backup. "
                 "Nothing was changed."
@@ -89,7 +88,7 @@ class DirectoryKeyStore:
 
     def prepare(self) -> None:
         with _refusing(f"The key store's directory {self._path} cannot be made"):
-            _make_directory(self._path, 0o700)
+            make_directory(self._path, 0o700)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -106,7 +105,7 @@ class DirectoryKeyStore:
         if self._locked is None:
             raise RuntimeError("the key store is written without its lock")
         with _refusing(f"The key store at {self._path} cannot be written"):
-            _replace_file(self._locked, encode_ring(ring))
+            replace_file(self._locked, FILE, encode_ring(ring))
 
     def describe(self) -> str:
         return str(self._path)
@@ -182,45 +181,3 @@ def _require_private(path: Path, found: os.stat_result, mode: int) -> None:
     # Its owner could open it to others at any time. Root comes here as the operator.
     if os.geteuid() not in (found.st_uid, 0):
         raise KeyStoreRefused(f"{path} belongs to another user. Run: chown {os.geteuid()} {path}. Nothing was changed.")
-
-
-def _make_directory(path: Path, mode: int) -> None:
-    """Make a directory, and those above it, so that it outlives a loss of power."""
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
-        _make_directory(path.parent, 0o755)
-    with suppress(FileExistsError):
-        path.mkdir(mode=mode)
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
-
-
-def _replace_file(directory: int, data: bytes) -> None:
-    """Put `data` in the place of the file: at any moment either the old or the new one is there, whole."""
-    with suppress(FileNotFoundError):
-        os.unlink(NEW_FILE, dir_fd=directory)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = os.open(NEW_FILE, flags, 0o600, dir_fd=directory)
-    try:
-        with open(file, "wb") as opened:
-            _give_to_owner(file, os.fstat(directory))
-            opened.write(data)
-            opened.flush()
-            os.fsync(file)
-        os.replace(NEW_FILE, FILE, src_dir_fd=directory, dst_dir_fd=directory)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(NEW_FILE, dir_fd=directory)
-        raise
-    os.fsync(directory)
-
-
-def _give_to_owner(file: int, directory: os.stat_result) -> None:
-    """Let a rotation by root leave a file that the service's user can read."""
-    if os.geteuid() == 0:
-        os.fchown(file, directory.st_uid, directory.st_gid)
-    os.fchmod(file, 0o600)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cypher.clock import Clock, new_id
 from cypher.crypto.keys import FIXED_ALGORITHMS, OPAQUE_SETUP, SEALING, Algorithm, Purpose, State, fits, secret_length
-from cypher.crypto.stored import SALT, Kdf, StoredKey, StoredRing
+from cypher.crypto.stored import MOST_ROUNDS, SALT, Kdf, StoredKey, StoredRing
 from cypher.crypto.wrapping import KeyEncryptionKey
 
 EPOCH_LETTERS = string.ascii_lowercase + string.digits
@@ -14,6 +14,8 @@ EPOCH_LETTERS = string.ascii_lowercase + string.digits
 
 def new_kdf(rounds: int) -> Kdf:
     """Return a key derivation with a new salt."""
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise ValueError(f"rounds must be 1 to {MOST_ROUNDS}")
     return Kdf(salt=secrets.token_bytes(SALT), rounds=rounds)
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from cypher.crypto import derive
+from cypher.crypto import base64url
 from cypher.crypto.keys import Algorithm, Purpose, State, fits
 
 VERSION = 1
@@ -106,7 +106,7 @@ class _Ring(_Strict):
 
 def encode_ring(ring: StoredRing) -> bytes:
     """Return the JSON of `keyring.json`."""
-    kdf = _Kdf(name=ring.kdf.name, salt=derive.encode(ring.kdf.salt), rounds=ring.kdf.rounds)
+    kdf = _Kdf(name=ring.kdf.name, salt=base64url.encode(ring.kdf.salt), rounds=ring.kdf.rounds)
     keys = [
         _Key(
             id=key.id,
@@ -135,7 +135,7 @@ def decode_ring(data: bytes) -> StoredRing:
         store_id=file.store_id,
         generation=file.generation,
         epoch=file.epoch,
-        kdf=Kdf(salt=derive.decode(file.kdf.salt), rounds=file.kdf.rounds),
+        kdf=Kdf(salt=base64url.decode(file.kdf.salt), rounds=file.kdf.rounds),
         check=file.check,
         keys=keys,
     )

@@ -1,0 +1,73 @@
+"""One state of the key ring, as read from its store: looks keys up and unwraps them, each on first use."""
+
+from collections.abc import Hashable
+
+from cypher.crypto.keys import LIVE, Key, KeyInfo, Purpose, State
+from cypher.crypto.stored import StoredKey, StoredRing
+from cypher.crypto.wrapping import KeyEncryptionKey
+
+
+class RingView:
+    """Never changed but for the keys unwrapped so far: a ring replaces it as a whole, so readers need no lock."""
+
+    def __init__(self, stored: StoredRing, stamp: Hashable, kek: KeyEncryptionKey) -> None:
+        self.stored = stored
+        self.stamp = stamp
+        self._kek = kek
+        self._by_id = {key.id: key for key in stored.keys}
+        self._active = {key.purpose: key.id for key in stored.keys if key.state is State.ACTIVE}
+        self._unwrapped: dict[str, Key] = {}
+
+    def find(self, key_id: str) -> Key | None:
+        """Return the live key of an id."""
+        key = self._unwrapped.get(key_id)
+        if key is not None:
+            return key
+        stored = self._by_id.get(key_id)
+        return self._unwrap(stored) if stored and stored.state in LIVE else None
+
+    def active(self, purpose: Purpose) -> Key | None:
+        """Return the key that new things of this purpose are made with."""
+        key_id = self._active.get(purpose)
+        return None if key_id is None else self.find(key_id)
+
+    def live(self, purpose: Purpose) -> tuple[Key, ...]:
+        """Return the keys of a purpose that can still be met, oldest first."""
+        keys = (self.find(key.id) for key in self.stored.keys if key.purpose is purpose)
+        return tuple(sorted((key for key in keys if key is not None), key=lambda key: key.created_at))
+
+    def infos(self) -> tuple[KeyInfo, ...]:
+        """Return all that may be shown of every key."""
+        return tuple(
+            KeyInfo(
+                id=key.id,
+                purpose=key.purpose,
+                algorithm=key.algorithm,
+                state=key.state,
+                created_at=key.created_at,
+                activated_at=key.activated_at,
+            )
+            for key in self.stored.keys
+        )
+
+    def first_damaged(self) -> StoredKey | None:
+        """Open every wrapped key, and forget it: damage must show at the start, not at the row that needs the key."""
+        for key in self.stored.keys:
+            if key.state is not State.DESTROYED:
+                try:
+                    self._kek.unwrap(key.purpose, key.id, key.wrapped)
+                except ValueError:
+                    return key
+        return None
+
+    def _unwrap(self, stored: StoredKey) -> Key:
+        key = self._unwrapped[stored.id] = Key(
+            id=stored.id,
+            purpose=stored.purpose,
+            algorithm=stored.algorithm,
+            state=stored.state,
+            created_at=stored.created_at,
+            activated_at=stored.activated_at,
+            secret=self._kek.unwrap(stored.purpose, stored.id, stored.wrapped),
+        )
+        return key
