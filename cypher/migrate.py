@@ -1,0 +1,146 @@
+"""Brings a schema up to date with yoyo, one process at a time, and sets up roles and database on a new server.
+
+Uses psycopg, which yoyo needs, and no pool: it runs before the service and beside it, never on its loop.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote, urlencode
+
+import psycopg
+from yoyo import get_backend, read_migrations
+from yoyo.backends import DatabaseBackend
+
+from cypher import sqlfiles
+from cypher.config import PostgresConfig, Secret
+from cypher.errors import OperatorError, PostgresUnavailable
+from cypher.sqlfiles import Query
+
+sql = sqlfiles.load("migrations")
+
+CONNECT_SECONDS = 5
+
+
+def migrate(config: PostgresConfig) -> list[str]:
+    """Apply what is missing, as the owner of the schema, and return the names of what was applied.
+
+    Waits for another process that migrates. Then a lock that yoyo finds can only be of one that was killed.
+    """
+    with _connected(config, as_owner=True) as connection, connection.transaction():
+        connection.execute(sql.wait_for_others.sql)
+        with get_backend(_uri(config)) as backend:
+            backend.break_lock()
+            applied = _apply(backend)
+    with _connected(config, as_owner=True) as connection:
+        connection.execute(sql.grant_service_rights.sql)
+        _join_service_group(connection, config)
+    return applied
+
+
+def pending(config: PostgresConfig) -> list[str]:
+    """Return the migrations that a schema lacks; works with the rights of the service.
+
+    Raises PostgresUnavailable when the server cannot be reached.
+    """
+    with _connected(config, as_owner=False) as connection:
+        known = bool(_value(connection, sql.has_history))
+        applied = {row[0] for row in connection.execute(sql.list_applied.sql)} if known else set()
+    return [migration for migration in _all() if migration not in applied]
+
+
+def create_database(config: PostgresConfig) -> list[str]:
+    """Make the service's role and the database where they are missing; returns a line for each that was made.
+
+    Raises OperatorError when the owner may not make them.
+    """
+    made = []
+    try:
+        with _connected(config, as_owner=True, database="postgres") as connection:
+            if not _value(connection, sql.role_exists, config.user):
+                connection.execute(_create_role(connection, config))
+                made.append(f"created role {config.user}")
+            if not _value(connection, sql.database_exists, config.database):
+                connection.execute(_text(_value(connection, sql.create_database_statement, config.database)))
+                made.append(f"created database {config.database}")
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise OperatorError(
+            f"The role {_owner(config)[0]} may not create roles and databases. Give it CREATEROLE and CREATEDB, or "
+            f"have a superuser create the role {config.user} and the database {config.database}."
+        ) from exc
+    return made or [f"role {config.user} and database {config.database} are there"]
+
+
+def _apply(backend: DatabaseBackend) -> list[str]:
+    missing = backend.to_apply(read_migrations(str(sqlfiles.migrations_path())))
+    with backend.lock():
+        backend.apply_migrations(missing)
+    return [migration.id for migration in missing]
+
+
+def _all() -> list[str]:
+    return sorted(migration.id for migration in read_migrations(str(sqlfiles.migrations_path())))
+
+
+def _join_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:
+    """Make the service's role a member of the one that the migrations grant to."""
+    if _owner(config)[0] != config.user and _value(connection, sql.can_grant, config.user):
+        connection.execute(_text(_value(connection, sql.grant_statement, config.user)))
+
+
+def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> bytes:
+    password = config.password.reveal().encode() if config.password else b""
+    verifier = connection.pgconn.encrypt_password(password, config.user.encode(), b"scram-sha-256")
+    return _text(_value(connection, sql.create_role_statement, config.user, verifier.decode()))
+
+
+def _value(connection: "psycopg.Connection[tuple[object, ...]]", query: Query, *args: str) -> object:
+    row = psycopg.RawCursor(connection).execute(query.sql.encode(), args).fetchone()
+    return row[0] if row else None
+
+
+def _text(statement: object) -> bytes:
+    return str(statement).encode()
+
+
+@contextmanager
+def _connected(
+    config: PostgresConfig, *, as_owner: bool, database: str | None = None
+) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
+    user, password = _owner(config) if as_owner else (config.user, config.password)
+    try:
+        connection = psycopg.connect(
+            host=",".join(config.hosts),
+            port=config.port,
+            user=user,
+            password=password.reveal() if password else None,
+            dbname=database or config.database,
+            connect_timeout=CONNECT_SECONDS,
+            autocommit=True,
+            sslmode=config.sslmode or "prefer",
+            target_session_attrs="read-write" if len(config.hosts) > 1 else "any",
+        )
+    except psycopg.OperationalError as exc:
+        raise PostgresUnavailable(
+            f"PostgreSQL at {','.join(config.hosts)}:{config.port} does not let {user} in to the database "
+            f"{database or config.database}. Is it running, and are the POSTGRES_ settings right?"
+        ) from exc
+    with connection:
+        yield connection
+
+
+def _owner(config: PostgresConfig) -> tuple[str, Secret | None]:
+    if config.migration_user is None:
+        return config.user, config.password
+    return config.migration_user, config.migration_password
+
+
+def _uri(config: PostgresConfig) -> str:
+    """Return the owner's connection for yoyo. The host stands in the query, where a socket's folder fits as well."""
+    user, password = _owner(config)
+    secret = f":{quote(password.reveal(), safe='')}" if password else ""
+    query = {"host": ",".join(config.hosts), "port": str(config.port)}
+    if config.sslmode:
+        query["sslmode"] = config.sslmode
+    if len(config.hosts) > 1:
+        query["target_session_attrs"] = "read-write"
+    return f"postgresql+psycopg://{quote(user, safe='')}{secret}@/{quote(config.database, safe='')}?{urlencode(query)}"

@@ -1,0 +1,3 @@
+DROP TABLE token_blacklist;
+DROP TABLE refresh_tokens;
+DROP TABLE user_sessions;

@@ -1,0 +1,2 @@
+DROP FUNCTION make_audit_partitions();
+DROP TABLE audit_logs;

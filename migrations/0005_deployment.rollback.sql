@@ -1,0 +1,3 @@
+DROP TABLE deployment;
+DROP TABLE key_store_identity;
+DROP TABLE data_keys;

@@ -1,0 +1,43 @@
+-- name: wait_for_others :exec
+-- Held by whoever migrates, to the end of its transaction. Its number is only ours, and nothing more.
+SELECT pg_advisory_xact_lock(4283716250917);
+
+-- name: list_applied :many
+SELECT migration_id
+  FROM _yoyo_migration
+ ORDER BY migration_id;
+
+-- name: has_history :value
+SELECT to_regclass('_yoyo_migration') IS NOT NULL;
+
+-- name: can_grant :value
+-- params: service_role
+-- Whether there is a role to be a member of, and somebody who is not yet.
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cypher_service')
+   AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)
+   AND NOT pg_has_role($1::text, 'cypher_service', 'MEMBER');
+
+-- name: grant_statement :value
+-- params: service_role
+SELECT format('GRANT cypher_service TO %I', $1::text);
+
+-- name: role_exists :value
+-- params: role
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text);
+
+-- name: create_role_statement :value
+-- params: role, verifier
+-- The verifier is SCRAM's: the password itself is not sent and stands in no log of the server.
+SELECT format('CREATE ROLE %I LOGIN PASSWORD %L', $1::text, $2::text);
+
+-- name: database_exists :value
+-- params: database
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1::text);
+
+-- name: create_database_statement :value
+-- params: database
+SELECT format('CREATE DATABASE %I ENCODING ''UTF8'' TEMPLATE template0', $1::text);
+
+-- name: grant_service_rights :exec
+-- Every time: the group, or this server, may be newer than the migration that gave it its rights.
+SELECT grant_service_rights();
