@@ -1,0 +1,47 @@
+"""One record type and one repository for each table, over `sql/` and the codec. None begins or ends a transaction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cypher.crypto.blind_index import BlindIndex
+from cypher.crypto.codec import FieldCodec
+from cypher.crypto.keyring import KeyRing
+from cypher.postgres import Executor
+from cypher.repositories.audit import AuditRepository
+from cypher.repositories.blacklist import BlacklistRepository
+from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.refresh_tokens import RefreshTokenRepository
+from cypher.repositories.service_tokens import ServiceTokenRepository
+from cypher.repositories.sessions import SessionRepository
+from cypher.repositories.users import Decoy, UserRepository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repositories:
+    """All tables over one connection."""
+
+    users: UserRepository
+    sessions: SessionRepository
+    refresh_tokens: RefreshTokenRepository
+    blacklist: BlacklistRepository
+    service_tokens: ServiceTokenRepository
+    audit: AuditRepository
+    deployment: DeploymentRepository
+
+
+def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:
+    """Return what makes repositories over a connection."""
+    decoy = Decoy(codec)
+
+    def over(run: Executor) -> Repositories:
+        return Repositories(
+            users=UserRepository(run, codec, index, decoy),
+            sessions=SessionRepository(run, codec),
+            refresh_tokens=RefreshTokenRepository(run, codec),
+            blacklist=BlacklistRepository(run),
+            service_tokens=ServiceTokenRepository(run),
+            audit=AuditRepository(run, codec, ring),
+            deployment=DeploymentRepository(run),
+        )
+
+    return over

@@ -1,0 +1,66 @@
+"""What a database knows of the key store it belongs to. It opens nothing, so it can be asked before there are keys."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from cypher import sqlfiles
+from cypher.postgres import Executor
+
+sql = sqlfiles.load("deployment")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The key store that a database belongs to, and the newest state of it that was seen."""
+
+    store_id: UUID
+    generation: int
+
+
+class DeploymentRepository:
+    """`key_store_identity`, `deployment` and `data_keys`."""
+
+    def __init__(self, run: Executor) -> None:
+        self._run = run
+
+    async def get_identity(self) -> Identity | None:
+        row = await self._run.one(sql.get_identity)
+        return Identity(store_id=row["store_id"], generation=row["generation"]) if row else None
+
+    async def insert_identity(self, identity: Identity) -> bool:
+        """Write the identity of a database that has none; False when it has one."""
+        return await self._run.execrows(sql.insert_identity, identity.store_id, identity.generation) == 1
+
+    async def set_generation(self, generation: int) -> bool:
+        """Note a newer state of the store; False when it is not newer."""
+        return await self._run.execrows(sql.set_generation, generation) == 1
+
+    async def get_epoch(self) -> str | None:
+        found = await self._run.value(sql.get_epoch)
+        return found if isinstance(found, str) else None
+
+    async def insert_epoch(self, epoch: str) -> bool:
+        return await self._run.execrows(sql.insert_epoch, epoch) == 1
+
+    async def has_sealed_rows(self) -> bool:
+        """Tell whether anything here was sealed by some key store."""
+        return bool(await self._run.value(sql.has_sealed_rows))
+
+    async def list_data_keys(self) -> list[str]:
+        """Return the ids of the data keys that have sealed rows here."""
+        return [row["key_id"] for row in await self._run.many(sql.list_data_keys)]
+
+    async def insert_data_key(self, key_id: str) -> bool:
+        """Note a data key before it seals; False when it was noted before."""
+        return await self._run.execrows(sql.insert_data_key, key_id) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentOnly:
+    """The one repository that works without keys."""
+
+    deployment: DeploymentRepository
+
+    @classmethod
+    def over(cls, run: Executor) -> "DeploymentOnly":
+        return cls(DeploymentRepository(run))

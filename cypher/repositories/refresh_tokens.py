@@ -1,0 +1,105 @@
+"""Refresh tokens: single use, in families. The family is the session, and lives and dies with it.
+
+No token is stored, only its hash; a successor lies sealed beside its parent for as long as a lost answer may be
+asked for again.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from cypher import sqlfiles
+from cypher.crypto.codec import Cell, FieldCodec, Sealed
+from cypher.postgres import Executor
+
+sql = sqlfiles.load("refresh_tokens")
+
+
+class TokenMetadata(msgspec.Struct, frozen=True):
+    """The JSON in `metadata`: from where a token was asked for."""
+
+    ip_address: str
+    user_agent: str
+
+
+class RotationWord(StrEnum):
+    """What a presented token turned out to be."""
+
+    ROTATED = "rotated"  #: good; it is spent now, and the new token stands
+    REPEATED = "repeated"  #: spent a moment ago; the answer is its successor
+    REUSED = "reused"  #: spent before: somebody has a copy, and the session is ended
+    DEAD = "dead"  #: its session was ended, or its owner's account is disabled
+    EXPIRED = "expired"  #: its session has outlived its limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """The outcome of presenting a token."""
+
+    word: RotationWord
+    session_id: UUID
+    user_id: UUID
+    successor: str | None = field(default=None, repr=False)  #: the token to answer, for `repeated`
+
+
+class RefreshTokenRepository:
+    """The table `refresh_tokens`. Hashes have 32 bytes."""
+
+    def __init__(self, run: Executor, codec: FieldCodec) -> None:
+        self._run = run
+        self._codec = codec
+
+    async def insert_first(
+        self, *, token_hash: bytes, session_id: UUID, user_id: UUID, metadata: TokenMetadata
+    ) -> None:
+        """Insert the first token of a session that was made in the same transaction."""
+        sealed = self._seal_metadata(metadata, token_hash)
+        await self._run.exec(sql.insert_first, token_hash, session_id, user_id, sealed.ciphertext, sealed.key_id)
+
+    async def find_session_id(self, token_hash: bytes) -> UUID | None:
+        """Return the session of a token, spent or not."""
+        found = await self._run.value(sql.find_session_id, token_hash)
+        return found if isinstance(found, UUID) else None
+
+    async def rotate(
+        self,
+        *,
+        old_hash: bytes,
+        new_hash: bytes,
+        new_token: str,
+        grace: timedelta,
+        idle: timedelta,
+        metadata: TokenMetadata,
+    ) -> Rotation | None:
+        """Exchange a token for `new_token`, or say why not; None for a token that is unknown.
+
+        One statement decides and acts, so that of any number of callers exactly one rotates. Commit whatever the
+        outcome: for `reused` it has ended the session.
+        """
+        cell = Cell("refresh_tokens", "successor", old_hash)
+        child = self._codec.seal(new_token.encode(), cell)
+        about = self._seal_metadata(metadata, new_hash)
+        row = await self._run.one(
+            sql.rotate,
+            old_hash,
+            new_hash,
+            child.ciphertext,
+            child.key_id,
+            grace,
+            idle,
+            about.ciphertext,
+            about.key_id,
+        )
+        if row is None:
+            return None
+        word = RotationWord(row["word"])
+        successor = None
+        if word is RotationWord.REPEATED:
+            successor = self._codec.open(Sealed(row["successor"], row["successor_key_id"]), cell).decode()
+        return Rotation(word=word, session_id=row["session_id"], user_id=row["user_id"], successor=successor)
+
+    def _seal_metadata(self, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
+        return self._codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))

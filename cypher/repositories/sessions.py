@@ -1,0 +1,137 @@
+"""Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from cypher import sqlfiles
+from cypher.crypto.codec import Cell, FieldCodec, Sealed
+from cypher.postgres import Executor, Record
+from cypher.repositories.users import open_username
+
+sql = sqlfiles.load("sessions")
+
+
+class SessionData(msgspec.Struct, frozen=True):
+    """The JSON in `session_data`."""
+
+    user_agent: str
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session in whatever state, with its owner's name."""
+
+    session_id: UUID
+    user_id: UUID
+    username: str  #: opened here, sealed in the owner's row
+    user_agent: str  #: opened here, sealed in the row
+    amr: tuple[str, ...]  #: likewise; the methods of the login (RFC 8176)
+    ip_address: str  #: likewise
+    device_id: UUID | None
+    aal: int
+    authenticated_at: datetime
+    created_at: datetime
+    last_seen_at: datetime
+    idle_expires_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_reason: str | None
+
+
+class SessionRepository:
+    """The table `user_sessions`."""
+
+    def __init__(self, run: Executor, codec: FieldCodec) -> None:
+        self._run = run
+        self._codec = codec
+
+    async def insert_session(
+        self,
+        *,
+        session_id: UUID,
+        user_id: UUID,
+        user_agent: str,
+        amr: tuple[str, ...],
+        ip_address: str,
+        aal: int,
+        idle: timedelta,
+        absolute: timedelta,
+    ) -> bool:
+        """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
+        data = msgspec.json.encode(SessionData(user_agent, amr))
+        sealed_data = self._codec.seal(data, Cell("user_sessions", "session_data", session_id))
+        sealed_address = self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
+        inserted = await self._run.execrows(
+            sql.insert_session,
+            session_id,
+            user_id,
+            sealed_data.ciphertext,
+            sealed_data.key_id,
+            sealed_address.ciphertext,
+            sealed_address.key_id,
+            aal,
+            idle,
+            absolute,
+        )
+        return inserted == 1
+
+    async def get_session(self, session_id: UUID) -> Session | None:
+        """Return a session whatever its state."""
+        row = await self._run.one(sql.get_session, session_id)
+        return self._session(row) if row else None
+
+    async def touch_session(self, session_id: UUID, idle: timedelta) -> tuple[Session, tuple[str, ...]] | None:
+        """Prolong a living session by `idle` from now; returns it with the ids of its ended, unexpired tokens.
+
+        None for a session that is over, unknown, or of somebody whose account is disabled.
+        """
+        row = await self._run.one(sql.touch_session, session_id, idle)
+        return (self._session(row), tuple(row["ended_jtis"])) if row else None
+
+    async def list_live_sessions(self, user_id: UUID) -> list[Session]:
+        """Return a person's living sessions, newest first."""
+        return [self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
+
+    async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:
+        """End a session of this person; True when this call ended it."""
+        return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
+
+    async def revoke_sessions(self, user_id: UUID, *, keep: UUID | None, reason: str) -> list[UUID]:
+        """End a person's living sessions, all or all but one; returns the ids of those that this call ended.
+
+        Hold the person's row before, or a login under way makes a session that this does not see.
+        """
+        return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
+
+    async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
+        """Return the ids of a person's sessions that ended in the last 10 minutes."""
+        return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
+
+    def _session(self, row: Record) -> Session:
+        session_id: UUID = row["session_id"]
+        data_cell = Cell("user_sessions", "session_data", session_id)
+        data = self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
+        address_cell = Cell("user_sessions", "ip_address", session_id)
+        address = self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
+        opened = msgspec.json.decode(data, type=SessionData)
+        return Session(
+            session_id=session_id,
+            user_id=row["user_id"],
+            username=open_username(self._codec, row, row["user_id"]),
+            user_agent=opened.user_agent,
+            amr=opened.amr,
+            ip_address=address.decode(),
+            device_id=row["device_id"],
+            aal=row["aal"],
+            authenticated_at=row["authenticated_at"],
+            created_at=row["created_at"],
+            last_seen_at=row["last_seen_at"],
+            idle_expires_at=row["idle_expires_at"],
+            expires_at=row["expires_at"],
+            revoked_at=row["revoked_at"],
+            revoked_reason=row["revoked_reason"],
+        )
