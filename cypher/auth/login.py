@@ -25,6 +25,7 @@ from cypher.ephemeral.flows import FlowStore
 from cypher.errors import AccountDisabled, AccountLocked, CypherError, FlowExpired, InvalidCredentials
 from cypher.postgres import Database
 from cypher.repositories import Repositories
+from cypher.repositories.refresh_tokens import TokenMetadata
 from cypher.repositories.sessions import Session
 from cypher.repositories.users import LoginRecord
 
@@ -41,7 +42,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     credential_id: bytes
     user_id: UUID | None
-    started_at: datetime | None
+    sessions_revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,7 @@ class Login:
         name = usernames.normalise(username)
         async with self._db.connection() as repos:
             known = await repos.users.find_login_record(name)
-            attempted = Happening(
-                event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name
-            )
+            attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
             await self._audit.record(repos, attempted, source)
         credentials = self._credentials(name, known)
         begun = self._opaque.begin_login(
@@ -106,7 +105,7 @@ class Login:
             username=name,
             credential_id=credentials.opaque_credential_id,
             user_id=known.user_id if known else None,
-            started_at=known.as_of if known else None,
+            sessions_revoked_at=known.sessions_revoked_at if known else None,
         )
         flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
         expires_in = int(self._flow_lifetime.total_seconds())
@@ -123,11 +122,11 @@ class Login:
         if pending is None:
             raise FlowExpired
         proven = self._opaque.proves_password(pending.server_state, ke3)
-        if not proven or pending.user_id is None or pending.started_at is None:
+        if not proven or pending.user_id is None:
             await self._record_refusal(pending, InvalidCredentials.code, source)
             raise InvalidCredentials
         try:
-            return await self._make_session(pending, pending.user_id, pending.started_at, source)
+            return await self._make_session(pending, pending.user_id, source)
         except (AccountDisabled, AccountLocked) as exc:
             await self._record_refusal(pending, exc.code, source)
             raise
@@ -140,17 +139,15 @@ class Login:
             opaque_record=record,
             opaque_setup_id=self._fake_setup,
             opaque_credential_id=credential_id,
-            as_of=self._clock.now(),
+            sessions_revoked_at=None,
         )
         return known or fake
 
-    async def _make_session(
-        self, pending: PendingLogin, user_id: UUID, started_at: datetime, source: Source
-    ) -> Authenticated:
+    async def _make_session(self, pending: PendingLogin, user_id: UUID, source: Source) -> Authenticated:
         refresh_token = new_refresh_token()
         began = self._clock.now()
         async with self._db.transaction() as repos:
-            await _require_standing(repos, user_id, pending.credential_id, started_at)
+            await _require_standing(repos, user_id, pending)
             session = await self._insert(repos, pending.session_id, user_id, refresh_token, source)
             for event in (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED):
                 happening = Happening(event=event, user_id=user_id, session_id=session.session_id)
@@ -182,7 +179,10 @@ class Login:
         if not inserted:
             raise FlowExpired
         await repos.refresh_tokens.insert_first(
-            token_hash=hash_token(refresh_token), session_id=session_id, user_id=user_id
+            token_hash=hash_token(refresh_token),
+            session_id=session_id,
+            user_id=user_id,
+            metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
         )
         await repos.users.set_last_login(user_id)
         session = await repos.sessions.get_session(session_id)
@@ -201,11 +201,9 @@ class Login:
         await self._audit.record_failure(self._db, failed, source)
 
 
-async def _require_standing(
-    repos: Repositories, user_id: UUID, credential_id: bytes, started_at: datetime
-) -> None:
+async def _require_standing(repos: Repositories, user_id: UUID, pending: PendingLogin) -> None:
     """Lock the user's row and refuse what changed since the flow began."""
-    standing = await repos.users.lock_standing(user_id, credential_id, started_at)
+    standing = await repos.users.lock_standing(user_id, pending.credential_id, pending.sessions_revoked_at)
     refusal: type[CypherError] | None = None
     if standing is None or not standing.current:
         refusal = FlowExpired

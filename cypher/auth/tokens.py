@@ -13,7 +13,7 @@ from cypher.auth.types import AccessClaims, Jwk, Refreshed
 from cypher.errors import InvalidGrant, Unauthenticated
 from cypher.postgres import Database
 from cypher.repositories import Repositories
-from cypher.repositories.refresh_tokens import Rotation, RotationWord
+from cypher.repositories.refresh_tokens import Rotation, RotationWord, TokenMetadata
 from cypher.repositories.sessions import Session
 
 
@@ -53,6 +53,7 @@ class Tokens:
                 new_token=new,
                 grace=self._grace,
                 idle=self._idle,
+                metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
             )
             session = await self._settle(repos, rotation, source)
         if rotation is None:
@@ -107,9 +108,7 @@ class Tokens:
     async def _record(
         self, repos: Repositories, event: Event, rotation: Rotation, source: Source, outcome: Outcome
     ) -> None:
-        happening = Happening(
-            event=event, outcome=outcome, user_id=rotation.user_id, session_id=rotation.session_id
-        )
+        happening = Happening(event=event, outcome=outcome, user_id=rotation.user_id, session_id=rotation.session_id)
         await self._audit.record(repos, happening, source)
 
     async def _revoke_family(self, token: str, source: Source) -> None:

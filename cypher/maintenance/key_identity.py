@@ -37,9 +37,7 @@ async def open_key_ring(
     """
     if await asyncio.to_thread(store.read) is None:
         await _require_fresh(db, store, may_create=may_create)
-        ring = await asyncio.to_thread(
-            KeyRing.create, store, master_password.reveal(), clock, opaque_setup=new_setup()
-        )
+        ring = await asyncio.to_thread(KeyRing.create, store, master_password.reveal(), clock, opaque_setup=new_setup())
     else:
         ring = await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
     await _join(db, store, ring, may_create=may_create)
@@ -61,6 +59,8 @@ async def _require_fresh(db: Database[R], store: KeyStore, *, may_create: bool) 
 
 async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: bool) -> None:
     """Compare the ring with what the database has seen; the first ring to come is written down."""
+    for purpose in Purpose:
+        ring.primary(purpose)  # a store that lacks one must show at the start, not at a request
     ours = Identity(store_id=ring.store_id, generation=ring.generation)
     async with db.transaction() as repos:
         theirs = await repos.deployment.get_identity()
