@@ -1,0 +1,146 @@
+"""The composition root: settings in, a whole service out. It opens what it hands over, and closes it again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cypher.auth import Services
+from cypher.auth.access_tokens import AccessTokens
+from cypher.auth.audit import Audit
+from cypher.auth.health import HealthCheck
+from cypher.auth.living import LivingSessions
+from cypher.auth.login import Login, SessionLimits
+from cypher.auth.opaque import OpaqueServer
+from cypher.auth.registration import Registration
+from cypher.auth.service_tokens import ServiceTokens
+from cypher.auth.sessions import Sessions
+from cypher.auth.tokens import Tokens
+from cypher.clock import Clock
+from cypher.config import Config
+from cypher.crypto.blind_index import BlindIndex
+from cypher.crypto.codec import FieldCodec
+from cypher.crypto.keyring import KeyRing
+from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.ephemeral.flows import FlowStore
+from cypher.ephemeral.session_cache import SessionCache
+from cypher.errors import KeyStoreRefused, SchemaRefused, Unavailable
+from cypher.maintenance.key_identity import open_key_ring
+from cypher.migrate import pending
+from cypher.postgres import Database
+from cypher.redis_client import RedisClient
+from cypher.repositories import Repositories, repositories_over
+from cypher.repositories.deployment import DeploymentOnly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What is open while a service or a command runs."""
+
+    config: Config
+    clock: Clock
+    ring: KeyRing
+    codec: FieldCodec
+    index: BlindIndex
+    db: Database[Repositories]
+    redis: RedisClient
+    audit: Audit
+
+
+@asynccontextmanager
+async def resources(config: Config, clock: Clock, *, may_create_keys: bool = False) -> AsyncIterator[Resources]:
+    """Open database, key ring and Redis; refuses a schema that is behind and a key store that does not fit."""
+    behind = await asyncio.to_thread(pending, config.postgres)
+    if behind:
+        raise SchemaRefused(
+            f"The database's schema lacks {len(behind)} migration(s), the first is {behind[0]}. Run `cypher migrate`."
+        )
+    ring = await _key_ring(config, clock, may_create=may_create_keys)
+    codec, index = FieldCodec(ring), BlindIndex(ring)
+    db = await Database.open(config.postgres, repositories_over(ring, codec, index))
+    redis = RedisClient.open(config.redis, clock)
+    try:
+        yield Resources(
+            config=config,
+            clock=clock,
+            ring=ring,
+            codec=codec,
+            index=index,
+            db=db,
+            redis=redis,
+            audit=Audit(clock, index),
+        )
+    finally:
+        await redis.close()
+        await db.close()
+
+
+async def _key_ring(config: Config, clock: Clock, *, may_create: bool) -> KeyRing:
+    if config.keys.master_password is None:
+        raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
+    db = await Database.open(config.postgres, DeploymentOnly.over)
+    try:
+        store = DirectoryKeyStore(config.keys.path)
+        return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
+    finally:
+        await db.close()
+
+
+def build_services(open_: Resources) -> Services:
+    """Wire the use cases."""
+    config, clock, db, ring, audit = open_.config, open_.clock, open_.db, open_.ring, open_.audit
+    lives = config.sessions
+    opaque = OpaqueServer(ring)
+    flows = FlowStore(open_.redis, open_.codec, ring.epoch)
+    access = AccessTokens(
+        ring,
+        clock,
+        issuer=config.http.public_origin,
+        audience=config.http.access_token_audience,
+        lifetime=lives.access_token,
+    )
+    living = LivingSessions(
+        db=db,
+        cache=SessionCache(open_.redis, open_.codec, ring.epoch, clock, lives.cache),
+        clock=clock,
+        idle=lives.idle,
+        tombstone=max(lives.access_token, 2 * lives.cache),
+    )
+    return Services(
+        registration=Registration(
+            db=db,
+            flows=flows,
+            opaque=opaque,
+            audit=audit,
+            clock=clock,
+            is_open=config.registration == "open",
+            flow_lifetime=lives.login_flow,
+        ),
+        login=Login(
+            db=db,
+            flows=flows,
+            opaque=opaque,
+            ring=ring,
+            audit=audit,
+            access=access,
+            living=living,
+            clock=clock,
+            limits=SessionLimits(idle=lives.idle, absolute=lives.absolute),
+            flow_lifetime=lives.login_flow,
+        ),
+        sessions=Sessions(db=db, access=access, living=living, audit=audit),
+        tokens=Tokens(db=db, access=access, living=living, audit=audit, grace=lives.refresh_grace, idle=lives.idle),
+        service_tokens=ServiceTokens(db=db, audit=audit, clock=clock),
+        opaque=opaque,
+        health=HealthCheck(db=db, redis=open_.redis, ring=ring, schema_is_current=_schema_check(config)),
+    )
+
+
+def _schema_check(config: Config) -> Callable[[], Awaitable[bool]]:
+    async def is_current() -> bool:
+        try:
+            return not await asyncio.to_thread(pending, config.postgres)
+        except Unavailable:
+            return False
+
+    return is_current

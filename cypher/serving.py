@@ -1,0 +1,50 @@
+"""One running service: open, listen, say where, wait for the end, drain, close."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from cypher.app import build_services, resources
+from cypher.clock import Clock
+from cypher.config import Config
+from cypher.errors import OperatorError
+from cypher.maintenance.housekeeping import keep_house
+from cypher.web.application import make_web_app
+from cypher.web.server import WebServer
+
+logger = logging.getLogger("cypher")
+
+
+async def serve(config: Config, clock: Clock, announce: str) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(config, clock) as server:
+        print(announce.format(url=f"http://{config.http.host}:{server.port}"), flush=True)
+        await stop.wait()
+        logger.info("stopping: no longer ready, finishing what is under way")
+
+
+@asynccontextmanager
+async def running(config: Config, clock: Clock, *, port: int | None = None) -> AsyncIterator[WebServer]:
+    """Run a service inside the block; `port` 0 takes a free one."""
+    async with resources(config, clock, may_create_keys=True) as open_:
+        app = make_web_app(build_services(open_), config)
+        chosen = config.http.port if port is None else port
+        try:
+            server = await WebServer.start(app, config.http.host, chosen, drain=timedelta(seconds=30))
+        except OSError as exc:
+            raise OperatorError(
+                f"{config.http.host}:{chosen} cannot be listened on: is it taken? Set PORT to another one."
+            ) from exc
+        house = asyncio.create_task(keep_house(open_.db, open_.ring))
+        try:
+            yield server
+        finally:
+            house.cancel()
+            await asyncio.gather(house, return_exceptions=True)
+            await server.stop()
