@@ -172,7 +172,7 @@ async def test_no_url_is_refused() -> None:
 
 
 async def test_more_callers_than_connections_all_get_their_answer(client: RedisClient) -> None:
-    count = CONNECTIONS * 5
+    count = CONNECTIONS + 16
     await asyncio.gather(*(client.set(f"k{n}", b"%d" % n, px=60_000) for n in range(count)))
     assert await asyncio.gather(*(client.get(f"k{n}") for n in range(count))) == [b"%d" % n for n in range(count)]
 

@@ -1,0 +1,240 @@
+"""Services over HTTP: in this process where a test looks inside, as processes of their own where it must not."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from cypher.app import Resources, build_services, resources
+from cypher.auth import Services
+from cypher.clock import SystemClock
+from cypher.config import Config, load
+from cypher.crypto.keyring import Purpose
+from cypher.embedded import postgres_binaries
+from cypher.web.application import make_web_app
+from cypher.web.server import WebServer
+from tests.acceptance.person import Person
+
+ROOT = Path(__file__).parents[2]
+StartService = Callable[..., Awaitable["Service"]]
+
+
+@dataclass
+class Service:
+    """One instance in this process."""
+
+    config: Config
+    environment: dict[str, str]
+    resources: Resources
+    services: Services
+    server: WebServer
+    owner_dsn: dict[str, Any]
+    closing: contextlib.AsyncExitStack
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def client(self, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), **options)
+
+    async def stop(self) -> None:
+        await self.closing.aclose()
+
+    def with_keys(self, **changes: Any) -> Config:
+        return replace(self.config, keys=replace(self.config.keys, **changes))
+
+    def setup(self) -> bytes:
+        return self.resources.ring.primary(Purpose.OPAQUE).secret
+
+    async def execute(self, statement: str) -> None:
+        """Run SQL with the rights of the schema's owner."""
+        connection = await asyncpg.connect(**self.owner_dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def audited_actions(self) -> list[str]:
+        connection = await asyncpg.connect(**self.owner_dsn)
+        try:
+            return [row["action"] for row in await connection.fetch("SELECT action FROM audit_logs")]
+        finally:
+            await connection.close()
+
+    async def record_of(self, username: str) -> bytes:
+        async with self.resources.db.connection() as repos:
+            record = await repos.users.find_login_record(username)
+        assert record is not None
+        return record.opaque_record
+
+    async def dump(self) -> str:
+        """Return what `pg_dump` writes of the database."""
+        dsn = self.owner_dsn
+        environment = {**os.environ, "PGPASSWORD": dsn.get("password") or ""}
+        dump = await asyncio.create_subprocess_exec(
+            str(postgres_binaries() / "pg_dump"),
+            *("-h", dsn["host"], "-p", str(dsn["port"]), "-U", dsn["user"], "-d", dsn["database"]),
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        written, _ = await dump.communicate()
+        assert dump.returncode == 0
+        return written.decode()
+
+    async def redis_content(self) -> bytes:
+        """Return every key of this deployment with its value."""
+        redis = self.resources.redis._redis
+        content = b""
+        async for key in redis.scan_iter(match=f"cypher:{self.resources.ring.epoch}:*", count=1000):
+            content += key + b"=" + (await redis.get(key) or b"") + b"\n"
+        return content
+
+    async def plant_in_redis(self, value: bytes) -> None:
+        await self.resources.redis._redis.set(f"cypher:{self.resources.ring.epoch}:planted", value, px=60_000)
+
+
+@pytest.fixture
+def environment(postgres_config, redis_config, tmp_path) -> dict[str, str]:
+    """Settings of a service on this test's own database."""
+    return environment_of(postgres_config, redis_config, tmp_path / "keys")
+
+
+def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
+    settings = {
+        "POSTGRES_HOST": ",".join(postgres.hosts),
+        "POSTGRES_PORT": str(postgres.port),
+        "POSTGRES_USER": postgres.user,
+        "POSTGRES_DB": postgres.database,
+        "POSTGRES_PASSWORD": postgres.password.reveal() if postgres.password else "",
+        "POSTGRES_MIGRATION_USER": postgres.migration_user or "",
+        "POSTGRES_MIGRATION_PASSWORD": postgres.migration_password.reveal() if postgres.migration_password else "",
+        "REDIS_URL": redis.url or "",
+        "REDIS_PASSWORD": redis.password.reveal() if redis.password else "",
+        "MASTER_ENCRYPTION_PASSWORD": "a master password for tests, long enough",
+        "KEY_STORE_PATH": str(keys),
+        "POSTGRES_POOL_MAX": "10",
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+async def start(environment: dict[str, str]) -> Service:
+    config = load(environment, None)
+    postgres = config.postgres
+    closing = contextlib.AsyncExitStack()
+    opened = await closing.enter_async_context(resources(config, SystemClock(), may_create_keys=True))
+    services = build_services(opened)
+    server = await WebServer.start(make_web_app(services, config), "127.0.0.1", 0)
+    closing.push_async_callback(server.stop)
+    password = postgres.migration_password or postgres.password
+    owner = {
+        "host": postgres.hosts[0],
+        "port": postgres.port,
+        "user": postgres.migration_user or postgres.user,
+        "password": password.reveal() if password else None,
+        "database": postgres.database,
+    }
+    return Service(config, environment, opened, services, server, owner, closing)
+
+
+@pytest.fixture
+async def start_service(environment) -> AsyncIterator[StartService]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def starter(**settings: str) -> Service:
+            service = await start({**environment, **settings})
+            stack.push_async_callback(service.stop)
+            return service
+
+        yield starter
+
+
+@pytest.fixture
+async def service(start_service: StartService) -> Service:
+    return await start_service()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+        yield session
+
+
+@pytest.fixture
+def person(service: Service, http: aiohttp.ClientSession) -> Person:
+    return Person(http, service.url, "alice")
+
+
+@pytest.fixture
+async def start_service_elsewhere(other_postgres_config, redis_config, tmp_path) -> AsyncIterator[StartService]:
+    """A service on another database with a key store of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def starter() -> Service:
+            service = await start(environment_of(other_postgres_config, redis_config, tmp_path / "other-keys"))
+            stack.push_async_callback(service.stop)
+            return service
+
+        yield starter
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+async def spawn(environment: dict[str, str], *command: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=environment.get("TEST_FOLDER", str(ROOT)),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@pytest.fixture
+def run_cli(tmp_path: Path) -> Callable[..., Awaitable[CompletedProcess[str]]]:
+    """Run `cypher ARGUMENTS` with a service's settings, in a folder without an .env."""
+
+    async def run(service: Service, *arguments: str) -> CompletedProcess[str]:
+        environment = {**service.environment, "TEST_FOLDER": str(tmp_path)}
+        process = await spawn(environment, "-m", "cypher", *arguments)
+        out, err = await process.communicate()
+        return CompletedProcess(arguments, process.returncode or 0, out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+async def two_processes(environment) -> AsyncIterator[tuple[str, str]]:
+    """Two processes of the service on one database; yields their addresses."""
+    ports = [free_port(), free_port()]
+    origin = f"http://127.0.0.1:{ports[0]}"
+    processes = [await spawn({**environment, "PORT": str(port), "PUBLIC_ORIGIN": origin}, "run.py") for port in ports]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 20)
+            assert b"Cypher answers" in line, (line, process.stderr and await process.stderr.read())
+        yield f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        ended = await asyncio.gather(*(process.communicate() for process in processes))
+        assert [process.returncode for process in processes] == [0, 0], ended

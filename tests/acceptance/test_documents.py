@@ -1,0 +1,50 @@
+"""What README.md and docs/ show is run here against a running service."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+from cypher.client import CypherClient
+from cypher.clock import new_bytes
+from cypher.demo import SealedRows
+from cypher.postgres import Database
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "correct horse battery staple"
+
+
+def first_python(page: Path) -> str:
+    return re.search(r"```python\n(.*?)```", page.read_text(), re.DOTALL).group(1)
+
+
+async def test_the_readmes_first_login_works_as_it_stands(service, capsys):
+    name = f"ada-{new_bytes(6).hex()}"
+    source = (
+        first_python(ROOT / "README.md").replace("http://127.0.0.1:8080", service.url).replace('"ada"', f'"{name}"')
+    )
+    code = compile(source, "README.md", "exec")
+    await asyncio.to_thread(exec, code, {"__name__": "__main__"})
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{name} is logged in until ")
+    assert "Authorization: Bearer ey" in shown
+
+
+async def test_the_recovery_pages_lines_open_a_field_of_a_real_row(service):
+    name = f"ada-{new_bytes(6).hex()}"
+    async with CypherClient(service.url) as client:
+        user = await client.register(name, PASSWORD)
+    db = await Database.open(service.config.postgres, SealedRows)
+    try:
+        async with db.connection() as rows:
+            row = await rows.get_sealed_user(user.id)
+    finally:
+        await db.close()
+
+    lines: dict[str, object] = {}
+    exec(first_python(ROOT / "docs" / "recovery.md"), lines)
+    store = json.loads((service.config.keys.path / "keyring.json").read_text())
+    password = service.config.keys.master_password.reveal()
+    place = ("users", "username", user.id.bytes)
+    opened = lines["open_field"](store, password, row["username"], row["username_key_id"], *place)
+    assert opened.decode() == name

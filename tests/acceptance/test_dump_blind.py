@@ -1,0 +1,83 @@
+"""A stolen database is worthless: nothing that was sent stands in PostgreSQL or Redis in a form that can be read."""
+
+import base64
+from collections.abc import Iterator
+
+from tests.acceptance.person import Person
+
+ADDRESS = "203.0.113.177"
+USER_AGENT = "CanaryBrowser/9.81 (plain to see)"
+USERNAME = "canary.zoë.username"
+
+
+def spellings(needle: bytes) -> Iterator[bytes]:
+    """Yield a value as it could stand in a dump: raw, hex, and base64 at each of its three alignments."""
+    yield needle
+    yield needle.hex().encode()
+    for shift in range(3):
+        encoded = base64.b64encode(bytes(shift) + needle)
+        inner = encoded[4 if shift else 0 : len(encoded) // 4 * 4 - 4]
+        yield inner
+        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def found(needle: bytes, haystack: bytes) -> bool:
+    lowered = haystack.lower()
+    return any(each.lower() in lowered for each in spellings(needle))
+
+
+async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http) -> None:
+    service = await start_service(TRUSTED_PROXIES="127.0.0.0/8")
+    headers = {"X-Forwarded-For": ADDRESS, "User-Agent": USER_AGENT}
+    async with service.client(headers=headers) as session:
+        person = Person(session, service.url, USERNAME)
+        started, state = await person.start_registration()
+        await person.finish_registration(started, state)
+        waiting_login, _ = await person.start_login()
+        login = (await person.login()).body
+        fresh = (await person.refresh(login["refresh_token"])).body
+        await person.session(login["access_token"])
+        listed = await person.bearing("GET", "/v1/sessions", fresh["access_token"])
+        await person.ask("POST", "/oauth/revoke", data={"token": login["access_token"]})
+        wrong = Person(session, service.url, "canary.unknown.name")
+        await wrong.start_login()
+        await person.session(fresh["access_token"])
+    assert listed.body["items"][0]["ip_address"] == ADDRESS
+    assert listed.body["items"][0]["user_agent"] == USER_AGENT
+
+    record = await service.record_of(USERNAME)
+    assert len(record) == 192
+    canaries = {
+        "username": USERNAME.encode(),
+        "unknown name": b"canary.unknown.name",
+        "address": ADDRESS.encode(),
+        "user agent": USER_AGENT.encode(),
+        "password": person.password,
+        "refresh token": login["refresh_token"].encode(),
+        "fresh refresh token": fresh["refresh_token"].encode(),
+        "access token": fresh["access_token"].encode(),
+        "login flow": waiting_login.body["flow_id"].encode(),
+        "registration flow": started.body["flow_id"].encode(),
+        "record, begin": record[:32],
+        "record, end": record[-64:],
+        "setup": service.setup()[:64],
+    }
+    dump, values = await service.dump(), await service.redis_content()
+    assert "COPY public.users" in dump
+    assert len(values) > 500
+    hits = [name for name, value in canaries.items() if found(value, dump.encode()) or found(value, values)]
+    assert hits == []
+
+
+async def test_a_canary_in_the_clear_would_be_found(service) -> None:
+    needle = "canary-in-the-clear"
+    padded = [base64.b64encode(bytes(shift) + needle.encode()).decode() for shift in range(3)]
+    plants = [f"'{needle.upper()}'", f"convert_to('{needle}', 'UTF8')::text", *(f"'{text}'" for text in padded)]
+    for plant in plants:
+        await service.execute(f"CREATE TABLE planted AS SELECT ({plant})::text AS note")
+        try:
+            assert found(needle.encode(), (await service.dump()).encode()), plant
+        finally:
+            await service.execute("DROP TABLE planted")
+    await service.plant_in_redis(needle.encode())
+    assert found(needle.encode(), await service.redis_content())

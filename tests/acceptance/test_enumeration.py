@@ -1,0 +1,110 @@
+"""Nobody can tell from login/start whether a name is registered."""
+
+import statistics
+import time
+
+import opaque_ke_py as opaque
+
+from tests.acceptance.person import Person, b64, unb64
+
+PAIRS = 2000
+TOLERANCE = 0.05
+PLANTED = 0.10
+PER_REQUEST = {"x-request-id", "date"}
+
+
+async def test_known_and_unknown_names_get_answers_of_one_shape(person: Person) -> None:
+    await person.register()
+    known, _ = await person.start_login()
+    person.username = "nobody-has-this-name"
+    unknown, _ = await person.start_login()
+    assert (known.status, unknown.status) == (200, 200)
+    assert known.body.keys() == unknown.body.keys()
+    assert {name: len(str(value)) for name, value in known.body.items()} == {
+        name: len(str(value)) for name, value in unknown.body.items()
+    }
+    assert {k: v for k, v in known.headers.items() if k.lower() not in PER_REQUEST} == {
+        k: v for k, v in unknown.headers.items() if k.lower() not in PER_REQUEST
+    }
+    finished = [
+        await person.post("/v1/login/finish", {"flow_id": each.body["flow_id"], "ke3": b64(bytes(64))})
+        for each in (known, unknown)
+    ]
+    assert {(answer.status, answer.body["code"]) for answer in finished} == {(401, "invalid_credentials")}
+
+
+async def test_the_answer_for_one_name_evaluates_the_same_on_every_instance(start_service, http) -> None:
+    one, two = await start_service(), await start_service()
+    ke1 = b64(opaque.client_login_start(b"guess").get_message())
+    await Person(http, one.url, "known-name").register()
+    for name in ("known-name", "nobody-has-this-name"):
+        evaluated = set()
+        for url in (one.url, one.url, two.url):
+            answer = await Person(http, url, name).post("/v1/login/start", {"username": name, "ke1": ke1})
+            ke2 = unb64(answer.body["ke2"])
+            assert len(ke2) == 320
+            evaluated.add(ke2[:32])
+        assert len(evaluated) == 1
+
+
+async def test_registration_starts_the_same_for_a_name_that_is_taken(person: Person) -> None:
+    await person.register()
+    request = b64(opaque.client_registration_start(b"guess").get_message())
+    seen = []
+    for name in (person.username, person.username, "nobody-has-this-name"):
+        answer = await person.post("/v1/registration/start", {"username": name, "registration_request": request})
+        assert answer.status == 200
+        seen.append(unb64(answer.body["registration_response"]))
+    # A stored credential identifier would evaluate the same each time: a password oracle without any limit.
+    assert len({response[:32] for response in seen}) == 3
+    assert {len(response) for response in seen} == {64}
+
+
+async def measure(person: Person, pairs: int) -> float:
+    """Return the ratio of the medians, unknown to known, over interleaved pairs."""
+    ke1 = b64(opaque.client_login_start(b"guess").get_message())
+    took: dict[str, list[float]] = {"a-known-name": [], "an-unknown-1": []}
+    for turn in range(pairs):
+        names = list(took) if turn % 2 else list(reversed(took))
+        for name in names:
+            began = time.perf_counter()
+            answer = await person.post("/v1/login/start", {"username": name, "ke1": ke1})
+            took[name].append(time.perf_counter() - began)
+            assert answer.status == 200
+    return statistics.median(took["an-unknown-1"]) / statistics.median(took["a-known-name"])
+
+
+async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is_seen(
+    person: Person, service, monkeypatch
+) -> None:
+    person.username = "a-known-name"
+    await person.register()
+    await measure(person, 50)
+    assert abs(await measure(person, PAIRS) - 1) < TOLERANCE
+
+    login = service.services.login
+    credentials = login._credentials
+    began = time.perf_counter()
+    for _ in range(200):
+        await person.start_login()
+    delay = PLANTED * (time.perf_counter() - began) / 200
+
+    def slow(name, known):
+        if known is None:
+            time.sleep(delay)
+        return credentials(name, known)
+
+    monkeypatch.setattr(login, "_credentials", slow)
+    assert await measure(person, 500) - 1 > TOLERANCE
+
+
+async def test_the_configuration_shows_the_public_key_and_nothing_else_of_the_setup(person: Person, service) -> None:
+    config = (await person.ask("GET", "/v1/config")).body
+    public_key = unb64(config["opaque"]["server_public_key"])
+    assert len(public_key) == 32
+    assert config["opaque"]["ksf"] == {"name": "argon2id", "memory_kib": 19456, "iterations": 2, "parallelism": 1}
+    started, _ = await person.start_registration()
+    assert unb64(started.body["registration_response"])[-32:] == public_key
+    setup = service.setup()
+    shown = b"".join(unb64(value) for value in (config["opaque"]["server_public_key"],)) + repr(config).encode()
+    assert not any(setup[at : at + 16] in shown for at in range(len(setup) - 15))

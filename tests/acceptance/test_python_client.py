@@ -1,0 +1,170 @@
+"""The Python client against a running service: what the README promises."""
+
+import asyncio
+import base64
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from cypher.client import (
+    CypherClient,
+    FlowExpired,
+    InvalidCredentials,
+    NotFound,
+    NotLoggedIn,
+    SessionExpired,
+    UsernameTaken,
+    ValidationFailed,
+    WrongServer,
+)
+from cypher.clock import new_bytes
+
+PASSWORD = "correct hörse battery ステープル"
+
+
+def new_name() -> str:
+    return f"client-{new_bytes(6).hex()}"
+
+
+@pytest.fixture
+async def client(service):
+    async with CypherClient(service.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def person(client):
+    """A name that is registered and logged in with `client`."""
+    name = new_name()
+    await client.register(name, PASSWORD)
+    await client.login(name, PASSWORD)
+    return name
+
+
+async def test_a_person_registers_logs_in_is_recognised_refreshes_and_logs_out(client):
+    name = new_name()
+    user = await client.register(name, PASSWORD)
+    assert user.username == name
+    assert abs(datetime.now(UTC) - user.created_at) < timedelta(minutes=1)
+
+    session = await client.login(name, PASSWORD)
+    assert (session.user_id, session.username, session.aal, session.amr) == (user.id, name, 1, ("opaque",))
+    assert session.authenticated_at <= session.idle_expires_at <= session.expires_at
+    assert (await client.session()).id == session.id
+
+    before = client.tokens
+    await client.refresh()
+    assert client.tokens.refresh_token != before.refresh_token
+    assert (await client.session()).id == session.id
+
+    await client.logout()
+    with pytest.raises(NotLoggedIn):
+        await client.session()
+
+
+async def test_wrong_password_and_unknown_name_look_the_same(client, person):
+    for name, password in ((person, "wrong"), (new_name(), PASSWORD)):
+        with pytest.raises(InvalidCredentials) as caught:
+            await client.login(name, password)
+        assert caught.value.code == "invalid_credentials"
+
+
+async def test_a_name_is_registered_once_and_keeps_its_password(client, person):
+    with pytest.raises(UsernameTaken):
+        await client.register(person.upper(), "another password")
+    assert (await client.login(person, PASSWORD)).username == person
+
+
+async def test_a_name_that_nobody_may_have_is_refused_with_its_field(client):
+    with pytest.raises(ValidationFailed) as caught:
+        await client.register("not a name", PASSWORD)
+    assert [problem.pointer for problem in caught.value.fields] == ["/username"]
+    assert caught.value.request_id
+
+
+async def test_concurrent_callers_share_one_renewal(client, person):
+    stale = client.tokens
+    await asyncio.gather(*(client.refresh() for _ in range(16)))
+    renewed = client.tokens
+    assert renewed.refresh_token != stale.refresh_token
+    assert (await client.session()).username == person
+
+
+async def test_sessions_are_listed_and_revoked_one_by_one(service, client, person):
+    async with CypherClient(service.url) as second:
+        elsewhere = await second.login(person, PASSWORD)
+        listed = await client.sessions()
+        assert {session.id for session in listed if not session.current} == {elsewhere.id}
+        assert len(listed) == 2
+        assert all(session.user_agent.startswith("cypher-python/") for session in listed)
+
+        await client.revoke(elsewhere.id)
+        with pytest.raises(SessionExpired):
+            await second.session()
+        with pytest.raises(NotLoggedIn):
+            await second.refresh()
+    assert len(await client.sessions()) == 1
+
+
+async def test_the_others_are_revoked_together(service, client, person):
+    async with CypherClient(service.url) as second, CypherClient(service.url) as third:
+        await second.login(person, PASSWORD)
+        await third.login(person, PASSWORD)
+        assert await client.revoke_others() == 2
+        for ended in (second, third):
+            with pytest.raises(SessionExpired):
+                await ended.refresh()
+    assert (await client.session()).username == person
+
+
+async def test_another_persons_session_is_not_found(service, client, person):
+    async with CypherClient(service.url) as stranger:
+        name = new_name()
+        await stranger.register(name, PASSWORD)
+        theirs = await stranger.login(name, PASSWORD)
+        for session_id in (theirs.id, uuid4()):
+            with pytest.raises(NotFound):
+                await client.revoke(session_id)
+        assert (await stranger.session()).id == theirs.id
+
+
+async def test_a_session_ended_elsewhere_is_over_here(service, client, person):
+    async with CypherClient(service.url) as second:
+        await second.login(person, PASSWORD)
+        await second.revoke_others()
+    await client.logout()  # over already: that is what was wanted
+    assert client.tokens is None
+
+
+async def test_the_published_key_is_the_one_to_pin(service):
+    async with aiohttp.ClientSession() as http, http.get(f"{service.url}/v1/config") as response:
+        text = (await response.json())["opaque"]["server_public_key"]
+    key = base64.urlsafe_b64decode(text + "=")
+    async with CypherClient(service.url, server_public_key=key) as pinned:
+        name = new_name()
+        await pinned.register(name, PASSWORD)
+        assert (await pinned.login(name, PASSWORD)).username == name
+    async with CypherClient(service.url, server_public_key=bytes(32)) as fooled:
+        with pytest.raises(WrongServer):
+            await fooled.register(new_name(), PASSWORD)
+
+
+async def test_twenty_at_once_leave_one_person_whose_password_works(service):
+    name = new_name()
+    clients = [CypherClient(service.url) for _ in range(20)]
+
+    async def register(client: CypherClient, password: str) -> str | None:
+        async with client:
+            try:
+                await client.register(name, password)
+            except (UsernameTaken, FlowExpired):
+                return None
+            return password
+
+    outcomes = await asyncio.gather(*(register(client, f"password {n}") for n, client in enumerate(clients)))
+    won = [password for password in outcomes if password]
+    assert len(won) == 1
+    async with CypherClient(service.url) as client:
+        assert (await client.login(name, won[0])).username == name

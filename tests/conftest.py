@@ -1,0 +1,231 @@
+"""Real servers for every test: one PostgreSQL and one Valkey for the whole run, one database for each test.
+
+The servers are embedded ones under a folder of this run, or those that CYPHER_TEST_POSTGRES (a superuser's URL) and
+CYPHER_TEST_REDIS (an URL) name. Workers of pytest-xdist share them.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import opaque_ke_py
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier, Literal
+
+from cypher.clock import SystemClock
+from cypher.config import PostgresConfig, RedisConfig, Secret, load
+from cypher.embedded import Embedded
+
+#: The folder of this run; the controller makes it, workers inherit it.
+RUN = "CYPHER_TEST_RUN"
+MASTER_PASSWORD = "a master password for tests, long enough"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN] = tempfile.mkdtemp(prefix="cypher-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    run = Path(os.environ.pop(RUN))
+    if "CYPHER_TEST_POSTGRES" in os.environ and (run / "template").exists():
+        with _external_servers().superuser() as connection:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(_template(run))))
+    shutil.rmtree(run)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where the servers of this run are; `postgres` names no database yet."""
+
+    admin: str
+    postgres: PostgresConfig
+    redis: RedisConfig
+
+    @contextmanager
+    def superuser(self) -> Iterator[psycopg.Connection]:
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            yield connection
+
+
+def _external_servers() -> Servers:
+    admin = os.environ["CYPHER_TEST_POSTGRES"]
+    parts = conninfo_to_dict(admin)
+    postgres = PostgresConfig(
+        hosts=(str(parts["host"]),),
+        port=int(parts.get("port") or 5432),
+        user="cypher_test",
+        password=Secret("cypher-test"),
+        migration_user="cypher_test_owner",
+        migration_password=Secret("cypher-test-owner"),
+    )
+    return Servers(admin, postgres, load({"REDIS_URL": os.environ["CYPHER_TEST_REDIS"]}, None).redis)
+
+
+def _embedded_servers(path: Path, stack: ExitStack) -> Servers:
+    embedded = stack.enter_context(Embedded.start(path))
+    postgres = embedded.postgres()
+    servers = Servers(f"host={postgres.hosts[0]} user=postgres dbname=postgres", postgres, embedded.redis)
+    with _alone(path / "fast"), servers.superuser() as connection:
+        # Safe against kill -9 all the same: only the machine's own crash loses what was not synced.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return servers
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _template(run: Path) -> str:
+    return run.name.replace("-", "_").lower()
+
+
+def _make_roles(servers: Servers) -> None:
+    """Make the schema's owner and the service's role on a server that is not ours."""
+    postgres = servers.postgres
+    roles = (
+        (postgres.migration_user, postgres.migration_password, "CREATEROLE"),
+        (postgres.user, postgres.password, "NOCREATEROLE"),
+    )
+    with _alone(Path(os.environ[RUN]) / "roles.lock"), servers.superuser() as connection:
+        for name, password, option in roles:
+            assert name
+            assert password
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+                connection.execute(SQL("CREATE ROLE {}").format(Identifier(name)))
+            statement = SQL("ALTER ROLE {} LOGIN {} PASSWORD {}")
+            connection.execute(statement.format(Identifier(name), SQL(option), Literal(password.reveal())))
+
+
+def _make_template(servers: Servers, name: str) -> None:
+    from cypher.migrate import migrate
+
+    owner = servers.postgres.migration_user
+    assert owner
+    with servers.superuser() as connection:
+        connection.execute(SQL("DROP DATABASE IF EXISTS {}").format(Identifier(name)))  # of an attempt that failed
+        connection.execute(SQL("CREATE DATABASE {} OWNER {}").format(Identifier(name), Identifier(owner)))
+    migrate(replace(servers.postgres, database=name))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL and Redis; every worker joins, the last one to leave stops them."""
+    with ExitStack() as stack:
+        if "CYPHER_TEST_POSTGRES" in os.environ:
+            servers = _external_servers()
+            _make_roles(servers)
+            yield servers
+        else:
+            yield _embedded_servers(Path(os.environ[RUN]) / "servers", stack)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> str:
+    """Name of the migrated database that every test's own is a copy of; made by the first worker that needs it."""
+    run = Path(os.environ[RUN])
+    with _alone(run / "template.lock"):
+        if not (run / "template").exists():
+            _make_template(servers, _template(run))
+            (run / "template").touch()
+    return _template(run)
+
+
+@contextmanager
+def _database(servers: Servers, template: str | None) -> Iterator[PostgresConfig]:
+    name = f"t_{secrets.token_hex(8)}"
+    create = SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+    owner = servers.postgres.migration_user
+    assert owner
+    with servers.superuser() as connection:
+        connection.execute(create.format(Identifier(name), Identifier(owner), Identifier(template or "template0")))
+    yield replace(servers.postgres, database=name)
+    with servers.superuser() as connection:
+        connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture
+def postgres_config(servers: Servers, template: str) -> Iterator[PostgresConfig]:
+    """A migrated database of this test's own, reached as the service's role; dropped afterwards."""
+    with _database(servers, template) as config:
+        yield config
+
+
+@pytest.fixture
+def other_postgres_config(servers: Servers, template: str) -> Iterator[PostgresConfig]:
+    """A second one."""
+    with _database(servers, template) as config:
+        yield config
+
+
+@pytest.fixture
+def empty_postgres_config(servers: Servers) -> Iterator[PostgresConfig]:
+    """A database of this test's own without any table."""
+    with _database(servers, None) as config:
+        yield config
+
+
+@pytest.fixture(scope="session")
+def redis_config(servers: Servers) -> RedisConfig:
+    """The one Redis of this run: tests keep apart by their epochs and never flush it."""
+    return servers.redis
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_config: RedisConfig) -> str:
+    assert redis_config.url
+    return redis_config.url
+
+
+@pytest.fixture
+async def redis(redis_config: RedisConfig) -> AsyncIterator[object]:
+    """An open RedisClient."""
+    from cypher.redis_client import RedisClient
+
+    client = RedisClient.open(redis_config)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> object:
+    """A key ring of this test's own, in `tmp_path / "keys"` under MASTER_PASSWORD; few rounds, to be quick."""
+    from cypher.crypto.keyring import KeyRing
+    from cypher.crypto.keystore import DirectoryKeyStore
+
+    store = DirectoryKeyStore(tmp_path / "keys")
+    setup = opaque_ke_py.server_setup().to_bytes()
+    return KeyRing.create(store, MASTER_PASSWORD, SystemClock(), opaque_setup=setup, rounds=1000)
+
+
+@pytest.fixture
+def codec(ring) -> object:
+    from cypher.crypto.codec import FieldCodec
+
+    return FieldCodec(ring)
+
+
+@pytest.fixture
+async def db(postgres_config: PostgresConfig, ring, codec) -> AsyncIterator[object]:
+    """An open Database[Repositories] on this test's own database."""
+    from cypher.crypto.blind_index import BlindIndex
+    from cypher.postgres import Database
+    from cypher.repositories import repositories_over
+
+    database = await Database.open(postgres_config, repositories_over(codec, BlindIndex(ring)))
+    yield database
+    await database.close()

@@ -1,0 +1,184 @@
+"""The architecture's table, read off the import statements."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "cypher"
+
+LAYERS = (
+    {"errors", "clock", "__version__"},
+    {"settings", "config", "sqlfiles", "crypto", "logs"},
+    {"postgres", "redis_client", "migrate"},
+    {"repositories", "ephemeral"},
+    {"auth", "maintenance"},
+    {"web", "client"},
+    {"app", "serving", "cli", "demo", "embedded", "__main__"},
+)
+#: Modules of one layer may not import each other, but for these.
+BESIDE = {
+    ("config", "settings"),
+    ("logs", "config"),
+    ("maintenance", "auth"),
+    ("serving", "app"),
+    ("demo", "app"),
+    ("cli", "app"),
+    ("cli", "demo"),
+    ("cli", "embedded"),
+    ("cli", "serving"),
+    ("__main__", "cli"),
+}
+#: The client is another program that happens to be shipped with the service: it knows nothing of its inside.
+FOR_THE_CLIENT = {"clock", "__version__"}
+
+#: Who may import a driver or a library that is wrapped in one place.
+ONLY_IN = {
+    "aiohttp": ("web/", "client/", "app.py", "serving.py"),
+    "asyncpg": ("postgres.py",),
+    "confusable_homoglyphs": ("auth/usernames.py",),
+    "cryptography": ("crypto/",),
+    "jwt": ("auth/access_tokens.py",),
+    "opaque_ke_py": ("auth/opaque.py", "client/opaque.py"),
+    "precis_i18n": ("auth/usernames.py",),
+    "psycopg": ("migrate.py",),
+    "redis": ("redis_client.py",),
+    "rich": ("cli.py", "demo.py"),
+    "typer": ("cli.py",),
+    "yoyo": ("migrate.py",),
+}
+CLOCKS_AND_DICE = {
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("uuid", "uuid1"),
+    ("uuid", "uuid4"),
+    ("os", "urandom"),
+}
+DICE = {"secrets", "random", "uuid4", "uuid1", "urandom"}
+MAY_ROLL = ("clock.py", "crypto/")
+FORBIDDEN_WORDS = {"manager", "helper", "util", "common", "base", "service"}
+#: What `web` is handed: the use cases together.
+ALLOWED_NAMES = {"Services"}
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str
+    tree: ast.Module
+
+    @property
+    def part(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    def imports(self) -> Iterator[tuple[str, str]]:
+        """Every imported module, with the name taken from it ("" for the whole)."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, "") for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.path}:{node.lineno} imports relatively"
+                yield from ((node.module or "", alias.name) for alias in node.names)
+
+    def parts_used(self) -> set[str]:
+        used = set()
+        for module, name in self.imports():
+            if module == "cypher":
+                used.add(name)
+            elif module.startswith("cypher."):
+                used.add(module.split(".")[1])
+        return used - {self.part}
+
+
+def modules() -> list[Module]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    found = [Module(str(file.relative_to(PACKAGE)), ast.parse(file.read_text())) for file in files]
+    return [module for module in found if module.path != "__init__.py"]
+
+
+def layer_of(part: str) -> int:
+    return next(number for number, parts in enumerate(LAYERS) if part in parts)
+
+
+@pytest.fixture(params=modules(), ids=lambda module: module.path)
+def module(request: pytest.FixtureRequest) -> Module:
+    found: Module = request.param
+    return found
+
+
+def test_imports_go_downward(module: Module) -> None:
+    for used in module.parts_used():
+        below = layer_of(used) < layer_of(module.part)
+        assert below or (module.part, used) in BESIDE, f"{module.path} imports cypher.{used}"
+
+
+def test_client_knows_nothing_of_the_inside(module: Module) -> None:
+    if module.part == "client":
+        assert module.parts_used() <= FOR_THE_CLIENT, module.path
+
+
+def test_libraries_stay_behind_their_one_module(module: Module) -> None:
+    for name, _ in module.imports():
+        allowed = ONLY_IN.get(name.split(".")[0])
+        assert allowed is None or module.path.startswith(allowed), f"{module.path} imports {name}"
+
+
+def test_time_and_randomness_come_from_the_clock_and_crypto(module: Module) -> None:
+    if module.path.startswith(MAY_ROLL):
+        return
+    for name, taken in module.imports():
+        assert not {name, taken} & DICE, f"{module.path} imports {name}.{taken}"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert (node.value.id, node.attr) not in CLOCKS_AND_DICE, f"{module.path}:{node.lineno}"
+
+
+def test_only_the_command_line_hands_over_the_environment(module: Module) -> None:
+    if module.path == "cli.py":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"environ", "getenv"}, f"{module.path}:{node.lineno}"
+
+
+def test_names_say_what_a_thing_is(module: Module) -> None:
+    classes = [node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+    for name in {Path(module.path).stem, *classes} - ALLOWED_NAMES:
+        # The last word is what a thing is: a ServiceToken is a token.
+        word = re.findall(r"[A-Z]?[a-z0-9]+", name)[-1:]
+        assert not {part.lower().removesuffix("s") for part in word} & FORBIDDEN_WORDS, f"{module.path}: {name}"
+
+
+def test_every_library_is_either_shipped_with_python_or_declared() -> None:
+    declared = (PACKAGE.parent / "setup.cfg").read_text().lower().replace("-", "_")
+    aliases = {"jwt": "pyjwt", "yoyo": "yoyo_migrations"}
+    for module in modules():
+        for name, _ in module.imports():
+            top = name.split(".")[0]
+            if top != "cypher" and top not in sys.stdlib_module_names:
+                assert f"\n    {aliases.get(top, top)}" in declared, f"{module.path} imports {top}"
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "rule"),
+    [
+        ("crypto/x.py", "from cypher.auth import login", test_imports_go_downward),
+        ("repositories/x.py", "import cypher.ephemeral.flows", test_imports_go_downward),
+        ("client/x.py", "from cypher.config import load", test_client_knows_nothing_of_the_inside),
+        ("auth/x.py", "import asyncpg.pool", test_libraries_stay_behind_their_one_module),
+        ("auth/x.py", "a = datetime.now()", test_time_and_randomness_come_from_the_clock_and_crypto),
+        ("auth/x.py", "from secrets import token_bytes", test_time_and_randomness_come_from_the_clock_and_crypto),
+        ("auth/x.py", "import os\nos.environ['A']", test_only_the_command_line_hands_over_the_environment),
+        ("auth/x.py", "class SessionManager: ...", test_names_say_what_a_thing_is),
+    ],
+)
+def test_each_rule_finds_what_breaks_it(path, source, rule) -> None:
+    with pytest.raises(AssertionError, match=path):
+        rule(Module(path, ast.parse(source)))
