@@ -1,1 +1,1 @@
-"""What is measured: each module yields scenarios over a running service and asserts the answers before it times them."""
+"""What is measured: each module yields scenarios over a running service, whose answers it has asserted."""

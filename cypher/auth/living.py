@@ -5,6 +5,7 @@ overwrites a tombstone. Nothing here ends a session: it only looks, and buries w
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -72,10 +73,8 @@ class LivingSessions:
             ended_jtis=ended_jtis,
             filled_at=read_at,
         )
-        try:
+        with suppress(RedisUnavailable):  # then the next reader asks PostgreSQL as well
             await self._cache.fill(document)
-        except RedisUnavailable:
-            pass  # the next reader asks PostgreSQL as well
         return document
 
     async def bury(self, session_ids: Iterable[UUID]) -> None:
@@ -111,10 +110,8 @@ class LivingSessions:
 
     async def _bury_the_dead(self, session_id: UUID) -> None:
         """Write the tombstone that whoever ended this session may have failed to write."""
-        try:
+        with suppress(RedisUnavailable):  # PostgreSQL refuses it as well
             await self.bury([session_id])
-        except RedisUnavailable:
-            pass  # PostgreSQL refuses it as well
 
 
 def view_of(session: SessionDocument | Session) -> SessionView:
