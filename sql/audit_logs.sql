@@ -4,15 +4,6 @@ INSERT INTO audit_logs (retention, occurred_at, id, action, outcome, reason, sev
                         session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
--- name: list_entries :many
--- params: count
--- The newest first.
-SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
-       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
-  FROM audit_logs
- ORDER BY occurred_at DESC, id DESC
- LIMIT $1;
-
 -- name: make_partitions :value
 -- How many were made; the function has rights that the caller has not.
 SELECT make_audit_partitions();

@@ -42,17 +42,3 @@ SELECT key_id
 INSERT INTO data_keys (key_id)
 VALUES ($1)
     ON CONFLICT DO NOTHING;
-
--- name: count_rows :value
--- params: key_id
--- How many sealed values and keyed hashes need this key, over every column that ends in `_key_id`.
-SELECT (SELECT count(*) FROM users WHERE username_key_id = $1)
-     + (SELECT count(*) FROM users WHERE opaque_record_key_id = $1)
-     + (SELECT count(*) FROM users WHERE totp_secret_key_id = $1)
-     + (SELECT count(*) FROM user_sessions WHERE session_data_key_id = $1)
-     + (SELECT count(*) FROM user_sessions WHERE ip_address_key_id = $1)
-     + (SELECT count(*) FROM user_sessions WHERE device_fingerprint_key_id = $1)
-     + (SELECT count(*) FROM refresh_tokens WHERE metadata_key_id = $1)
-     + (SELECT count(*) FROM refresh_tokens WHERE successor_key_id = $1)
-     + (SELECT count(*) FROM audit_logs WHERE details_key_id = $1)
-     + (SELECT count(*) FROM audit_logs WHERE entry_hash_key_id = $1);
