@@ -49,12 +49,14 @@ class Person:
         request = {"username": self.username, "registration_request": b64(client.get_message())}
         return await self.post("/v1/registration/start", request), client.get_state()
 
-    async def finish_registration(self, started: Answer, state: bytes) -> Answer:
+    def record(self, started: Answer, state: bytes) -> dict[str, str]:
+        """Return the body of registration/finish."""
         response = unb64(started.body["registration_response"])
         record = opaque.client_registration_finish(self.password, state, response).get_message()
-        return await self.post(
-            "/v1/registration/finish", {"flow_id": started.body["flow_id"], "registration_record": b64(record)}
-        )
+        return {"flow_id": started.body["flow_id"], "registration_record": b64(record)}
+
+    async def finish_registration(self, started: Answer, state: bytes) -> Answer:
+        return await self.post("/v1/registration/finish", self.record(started, state))
 
     async def register(self) -> Answer:
         return await self.finish_registration(*await self.start_registration())
