@@ -1,7 +1,7 @@
 """The composition root: settings in, a whole service out. It opens what it hands over, and closes it again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
 from cypher.auth.health import HealthCheck
+from cypher.auth.incidents import Incidents
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login, SessionLimits
 from cypher.auth.opaque import OpaqueServer
@@ -24,9 +25,9 @@ from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.session_cache import SessionCache
-from cypher.errors import KeyStoreRefused, SchemaRefused, Unavailable
+from cypher.errors import KeyStoreRefused, SchemaRefused
 from cypher.maintenance.key_identity import open_key_ring
-from cypher.migrate import pending
+from cypher.migrate import names, pending
 from cypher.postgres import Database
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
@@ -132,15 +133,6 @@ def build_services(open_: Resources) -> Services:
         tokens=Tokens(db=db, access=access, living=living, audit=audit, grace=lives.refresh_grace, idle=lives.idle),
         service_tokens=ServiceTokens(db=db, audit=audit, clock=clock),
         opaque=opaque,
-        health=HealthCheck(db=db, redis=open_.redis, ring=ring, schema_is_current=_schema_check(config)),
+        health=HealthCheck(db=db, redis=open_.redis, ring=ring, migrations=frozenset(names())),
+        incidents=Incidents(db=db, audit=audit),
     )
-
-
-def _schema_check(config: Config) -> Callable[[], Awaitable[bool]]:
-    async def is_current() -> bool:
-        try:
-            return not await asyncio.to_thread(pending, config.postgres)
-        except Unavailable:
-            return False
-
-    return is_current

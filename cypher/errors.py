@@ -196,6 +196,10 @@ class RedisUnavailable(Unavailable):
 class FieldDoesNotOpen(Unavailable):
     """A stored field cannot be read."""
 
+    def __init__(self, where: str = "") -> None:
+        super().__init__(self.message())
+        self.where = where  #: `table.column` of the cell and the row's id; never why, and nothing of the value
+
 
 class KeysUnavailable(Unavailable):
     """The key store is away for a moment: try again."""

@@ -40,12 +40,18 @@ def migrate(config: PostgresConfig) -> list[str]:
 def pending(config: PostgresConfig) -> list[str]:
     """Return the migrations that a schema lacks; works with the rights of the service.
 
-    Raises PostgresUnavailable when the server cannot be reached.
+    Raises PostgresUnavailable when the server cannot be reached, OperatorError when it does not show the service
+    what was applied.
     """
     with _connected(config, as_owner=False) as connection:
         known = bool(_value(connection, sql.has_history))
-        applied = {row[0] for row in connection.execute(sql.list_applied.sql)} if known else set()
-    return [migration for migration in _all() if migration not in applied]
+        try:
+            applied = {row[0] for row in connection.execute(sql.list_applied.sql)} if known else set()
+        except psycopg.errors.InsufficientPrivilege as exc:
+            raise OperatorError(
+                f"The role {config.user} may not read this database's tables. Run `cypher migrate`, which grants it."
+            ) from exc
+    return [migration for migration in names() if migration not in applied]
 
 
 def create_database(config: PostgresConfig) -> list[str]:
@@ -77,7 +83,8 @@ def _apply(backend: DatabaseBackend) -> list[str]:
     return [migration.id for migration in missing]
 
 
-def _all() -> list[str]:
+def names() -> list[str]:
+    """Return every migration of this version, in order."""
     return sorted(migration.id for migration in read_migrations(str(sqlfiles.migrations_path())))
 
 
@@ -138,9 +145,10 @@ def _uri(config: PostgresConfig) -> str:
     """Return the owner's connection for yoyo. The host stands in the query, where a socket's folder fits as well."""
     user, password = _owner(config)
     secret = f":{quote(password.reveal(), safe='')}" if password else ""
-    query = {"host": ",".join(config.hosts), "port": str(config.port)}
+    # The database as well: yoyo does not unquote the path of a URL.
+    query = {"dbname": config.database, "host": ",".join(config.hosts), "port": str(config.port)}
     if config.sslmode:
         query["sslmode"] = config.sslmode
     if len(config.hosts) > 1:
         query["target_session_attrs"] = "read-write"
-    return f"postgresql+psycopg://{quote(user, safe='')}{secret}@/{quote(config.database, safe='')}?{urlencode(query)}"
+    return f"postgresql+psycopg://{quote(user, safe='')}{secret}@/?{urlencode(query)}"

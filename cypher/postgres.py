@@ -127,10 +127,9 @@ class Database(Generic[R]):
             target_session_attrs="primary" if len(config.hosts) > 1 else None,
             min_size=0,
             max_size=config.pool_max,
-            # For each host: a first one that swallows packets must leave time for the others.
-            timeout=CONNECT_SECONDS / max(1, len(config.hosts)),
             command_timeout=COMMAND_SECONDS,
             server_settings=SERVER_SETTINGS,
+            connect=_connect_in_turn,
             reset=_leave_as_it_is,
         )
         return cls(pool, asyncio.Semaphore(config.pool_max), over)
@@ -214,6 +213,22 @@ class Database(Generic[R]):
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             # Whatever it is, there is no connection: nothing that was asked for can be at fault.
             raise PostgresUnavailable from exc
+
+
+async def _connect_in_turn(dsn: None, *, host: list[str], **options: object) -> "asyncpg.Connection":
+    """Connect to the first host that is the primary; each has its share of the time.
+
+    The driver's own time-out is for all of them together: a first host that swallows packets would use it up.
+    """
+    share = CONNECT_SECONDS / len(host)
+    for each in host[:-1]:
+        try:
+            async with asyncio.timeout(share):
+                return await asyncpg.connect(dsn, host=each, **options)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            continue
+    async with asyncio.timeout(share):
+        return await asyncpg.connect(dsn, host=host[-1], **options)
 
 
 async def _leave_as_it_is(connection: "asyncpg.Connection") -> None:

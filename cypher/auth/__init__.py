@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cypher.auth.health import HealthCheck
+from cypher.auth.incidents import Incidents
 from cypher.auth.login import Login
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.registration import Registration
@@ -22,3 +23,4 @@ class Services:
     service_tokens: ServiceTokens
     opaque: OpaqueServer
     health: HealthCheck
+    incidents: Incidents

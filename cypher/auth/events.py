@@ -17,6 +17,7 @@ class Event(StrEnum):
     TOKEN_REFRESHED = "token.refresh.rotated"  # noqa: S105 - the name of an event
     TOKEN_REUSED = "token.refresh.reused"  # noqa: S105 - the name of an event
     TOKEN_REVOKED = "token.access.revoked"  # noqa: S105 - the name of an event
+    FIELD_OPEN_FAILED = "crypto.field.open_failed"
     KEY_ROTATED = "crypto.key.rotated"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
@@ -33,4 +34,4 @@ class Outcome(StrEnum):
 NOISY = frozenset({Event.LOGIN_ATTEMPTED, Event.LOGIN_FAILED, Event.REGISTRATION_REFUSED, Event.TOKEN_REFRESHED})
 
 #: Events that somebody should look at.
-ALARMING = frozenset({Event.TOKEN_REUSED})
+ALARMING = frozenset({Event.TOKEN_REUSED, Event.FIELD_OPEN_FAILED})

@@ -1,10 +1,10 @@
 """What the service needs, and whether it is there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from cypher.auth.types import Health
 from cypher.crypto.keyring import KeyRing
+from cypher.errors import Unavailable
 from cypher.postgres import Database
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories
@@ -25,12 +25,12 @@ class HealthCheck:
         db: Database[Repositories],
         redis: RedisClient,
         ring: KeyRing,
-        schema_is_current: Callable[[], Awaitable[bool]],
+        migrations: frozenset[str],
     ) -> None:
         self._db = db
         self._redis = redis
         self._ring = ring
-        self._schema_is_current = schema_is_current
+        self._migrations = migrations
 
     async def check(self) -> Health:
         """Ask PostgreSQL and Redis at the same time; the schema only when PostgreSQL answers."""
@@ -39,3 +39,10 @@ class HealthCheck:
         return Health(
             postgres=servers["postgres"], redis=servers["redis"], migrations=migrations, keys=self._ring.healthy
         )
+
+    async def _schema_is_current(self) -> bool:
+        try:
+            async with self._db.connection() as repos:
+                return self._migrations <= await repos.deployment.list_migrations()
+        except Unavailable:
+            return False

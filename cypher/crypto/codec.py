@@ -43,6 +43,11 @@ class Cell:
         row_bytes = row.bytes if isinstance(row, UUID) else row.encode() if isinstance(row, str) else row
         return b"cypher/v1/field\x00" + f"{self.table}.{self.column}".encode() + b"\x00" + row_bytes
 
+    def name(self) -> str:
+        """Return what an operator finds the cell by."""
+        row = self.row_id.hex() if isinstance(self.row_id, bytes) else self.row_id
+        return f"{self.table}.{self.column} {row}"
+
 
 class FieldCodec:
     """Seals under the active key of a purpose, opens with whichever key sealed."""
@@ -60,7 +65,7 @@ class FieldCodec:
         try:
             return _decrypt(self._ring.key(sealed.key_id), sealed.ciphertext, cell.info())
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
-            raise FieldDoesNotOpen from None
+            raise FieldDoesNotOpen(cell.name()) from None
 
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:

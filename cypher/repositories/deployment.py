@@ -7,6 +7,7 @@ from cypher import sqlfiles
 from cypher.postgres import Executor
 
 sql = sqlfiles.load("deployment")
+migrations_sql = sqlfiles.load("migrations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,10 @@ class DeploymentRepository:
     async def has_sealed_rows(self) -> bool:
         """Tell whether anything here was sealed by some key store."""
         return bool(await self._run.value(sql.has_sealed_rows))
+
+    async def list_migrations(self) -> frozenset[str]:
+        """Return the migrations that were applied here."""
+        return frozenset(row["migration_id"] for row in await self._run.many(migrations_sql.list_applied))
 
     async def list_data_keys(self) -> list[str]:
         """Return the ids of the data keys that have sealed rows here."""

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from cypher.errors import CypherError, Unavailable
+from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
 from cypher.web.errors import answer_error, translated
-from cypher.web.keys import REQUEST_ID
+from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.log import log_answer, log_failure, route_of
-from cypher.web.source import REQUEST_ID_HEADER, request_id_of
+from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,6 +41,8 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await handler(request), None
     except CypherError as exc:
+        if isinstance(exc, FieldDoesNotOpen):
+            await request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
         error, allow = exc, None
     except web.HTTPException as exc:
         error, allow = translated(exc), exc.headers.get(hdrs.ALLOW)

@@ -19,8 +19,9 @@ def refuses(codec: FieldCodec, sealed: Sealed, cell: Cell) -> bool:
     try:
         codec.open(sealed, cell)
     except FieldDoesNotOpen as failure:
-        # One failure without detail: nothing to tell a wrong key from a wrong tag by.
-        return failure.args == () and failure.__cause__ is None and failure.__suppress_context__
+        # It says where, and never why: nothing to tell a wrong key from a wrong tag by.
+        silent = failure.__cause__ is None and failure.__suppress_context__
+        return silent and (str(failure), failure.where) == (FieldDoesNotOpen.message(), cell.name())
     return False
 
 

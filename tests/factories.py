@@ -1,0 +1,97 @@
+"""Real rows for tests, made by the repositories themselves."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+
+from cypher.clock import SystemClock, new_id
+from cypher.config import PostgresConfig
+from cypher.postgres import Database
+from cypher.repositories import Repositories
+from cypher.repositories.refresh_tokens import TokenMetadata
+from cypher.repositories.users import User
+
+CLOCK = SystemClock()
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+CREDENTIAL_ID = b"c" * 16
+METADATA = TokenMetadata(ip_address="203.0.113.7", user_agent="Browser/1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A session with its first refresh token."""
+
+    user_id: UUID
+    session_id: UUID
+    token: str
+
+
+def hash_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def new_token() -> str:
+    return f"cyr_{secrets.token_urlsafe(32)}"
+
+
+async def insert_person(db: Database[Repositories], username: str | None = None) -> User:
+    async with db.transaction() as repos:
+        user = await repos.users.insert_user(
+            user_id=new_id(CLOCK),
+            username=username or f"person-{secrets.token_hex(8)}",
+            opaque_record=secrets.token_bytes(192),
+            opaque_setup_id="opaque-20260101-00000000",
+            opaque_credential_id=CREDENTIAL_ID,
+        )
+    assert user is not None
+    return user
+
+
+async def insert_family(db: Database[Repositories], user_id: UUID | None = None) -> Family:
+    owner = user_id or (await insert_person(db)).id
+    session_id, token = new_id(CLOCK), new_token()
+    async with db.transaction() as repos:
+        assert await repos.sessions.insert_session(
+            session_id=session_id,
+            user_id=owner,
+            user_agent="Browser/1.0",
+            amr=("opaque",),
+            ip_address="203.0.113.7",
+            aal=1,
+            idle=HOUR,
+            absolute=DAY,
+        )
+        await repos.refresh_tokens.insert_first(
+            token_hash=hash_of(token), session_id=session_id, user_id=owner, metadata=METADATA
+        )
+    return Family(owner, session_id, token)
+
+
+def owner_of(config: PostgresConfig) -> PostgresConfig:
+    """The same database as the schema's owner."""
+    return replace(config, user=config.migration_user or config.user, password=config.migration_password)
+
+
+def connect_as_owner(config: PostgresConfig) -> psycopg.Connection:
+    """Open a connection with the rights of the schema's owner, for what no repository does; each statement commits."""
+    owner = owner_of(config)
+    return psycopg.connect(
+        host=owner.hosts[0],
+        port=owner.port,
+        user=owner.user,
+        password=owner.password.reveal() if owner.password else None,
+        dbname=owner.database,
+        autocommit=True,
+    )
+
+
+def as_owner(config: PostgresConfig, statement: str, *args: object) -> list[tuple[object, ...]]:
+    """Run one statement with the rights of the schema's owner, such as ageing a row; returns its rows."""
+    with connect_as_owner(config) as connection:
+        cursor = connection.execute(statement.encode(), args or None)
+        return cursor.fetchall() if cursor.description else []
