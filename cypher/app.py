@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from cypher.auth import Services
@@ -58,9 +58,11 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         )
     ring = await _key_ring(config, clock, may_create=may_create_keys)
     codec, index = FieldCodec(ring), BlindIndex(ring)
-    db = await Database.open(config.postgres, repositories_over(ring, codec, index))
-    redis = RedisClient.open(config.redis, clock)
-    try:
+    async with AsyncExitStack() as closing:
+        db = await Database.open(config.postgres, repositories_over(ring, codec, index))
+        closing.push_async_callback(db.close)
+        redis = RedisClient.open(config.redis, clock)
+        closing.push_async_callback(redis.close)
         yield Resources(
             config=config,
             clock=clock,
@@ -71,9 +73,6 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
             redis=redis,
             audit=Audit(clock, index),
         )
-    finally:
-        await redis.close()
-        await db.close()
 
 
 async def _key_ring(config: Config, clock: Clock, *, may_create: bool) -> KeyRing:

@@ -29,6 +29,7 @@ from cypher.crypto.rotation import rotate
 from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded, complete
 from cypher.errors import CypherError, OperatorError
+from cypher.maintenance.key_identity import note_ring
 from cypher.migrate import create_database, migrate
 
 T = TypeVar("T")
@@ -128,9 +129,7 @@ def keys_rotate(
     async def turn(open_: Resources) -> None:
         key = await asyncio.to_thread(rotate, open_.ring, purpose, algorithm=algorithm)
         async with open_.db.transaction() as repos:
-            await repos.deployment.set_generation(open_.ring.generation)
-            if purpose is Purpose.DATA:
-                await repos.deployment.insert_data_key(key.id)
+            await note_ring(repos.deployment, open_.ring)
             await open_.audit.record(repos, Happening(event=Event.KEY_ROTATED, note=key.id), None)
         print(f"{key.id} is active.")
 

@@ -31,7 +31,9 @@ def migrate(config: PostgresConfig) -> list[str]:
         with get_backend(_uri(config)) as backend:
             backend.break_lock()
             applied = _apply(backend)
-    with _connected(config, as_owner=True) as connection:
+    # Not beside yoyo's work, whose tables the rights are for; but one at a time as well: racing GRANTs fail.
+    with _connected(config, as_owner=True) as connection, connection.transaction():
+        connection.execute(sql.wait_for_others.sql)
         connection.execute(sql.grant_service_rights.sql)
         _join_service_group(connection, config)
     return applied

@@ -26,6 +26,8 @@ COMMAND_SECONDS = 0.25
 WHOLE_SECONDS = 0.5
 #: A call takes well under a millisecond: more connections than this wait for the server, not for each other.
 CONNECTIONS = 64
+#: Commands of one pipeline: each pipeline has the time of one call.
+SLICE = 500
 FAILURES = 5
 REST_SECONDS = 1.0
 
@@ -112,11 +114,12 @@ class RedisClient:
         return bool(await self._guarded(lambda: self._redis.set(key, value, px=px, nx=nx)))
 
     async def set_each(self, keys: Iterable[str], value: bytes, *, px: int) -> None:
-        """Store one value under many keys in one round trip; on failure some may have been stored."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.set(key, value, px=px)
-        if len(pipeline):
+        """Store one value under many keys, some hundreds in a round trip; on failure some may have been stored."""
+        waiting = list(keys)
+        for start in range(0, len(waiting), SLICE):
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in waiting[start : start + SLICE]:
+                pipeline.set(key, value, px=px)
             await self._guarded(pipeline.execute)
 
     async def delete(self, key: str) -> bool:

@@ -17,7 +17,7 @@ class Event(StrEnum):
     TOKEN_REFRESHED = "token.refresh.rotated"  # noqa: S105 - the name of an event
     TOKEN_REUSED = "token.refresh.reused"  # noqa: S105 - the name of an event
     TOKEN_REVOKED = "token.access.revoked"  # noqa: S105 - the name of an event
-    FIELD_OPEN_FAILED = "crypto.field.open_failed"
+    FIELD_OPEN_FAILED = "crypto.open_failed"
     KEY_ROTATED = "crypto.key.rotated"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event

@@ -12,13 +12,10 @@ from uuid import UUID
 from cypher.auth.types import AccessClaims, SessionView
 from cypher.clock import Clock
 from cypher.ephemeral.session_cache import SessionCache, SessionDocument, Tombstone
-from cypher.errors import RedisUnavailable, SessionExpired, Unauthenticated
+from cypher.errors import KeysUnavailable, RedisUnavailable, SessionExpired, Unauthenticated
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
-
-#: A fill that began before a token was ended must be over before its marker goes: no request lives longer than 5 s.
-MARKER = timedelta(seconds=10)
 
 
 class LivingSessions:
@@ -73,7 +70,7 @@ class LivingSessions:
             ended_jtis=ended_jtis,
             filled_at=read_at,
         )
-        with suppress(RedisUnavailable):  # then the next reader asks PostgreSQL as well
+        with suppress(RedisUnavailable, KeysUnavailable):  # then the next reader asks PostgreSQL as well
             await self._cache.fill(document)
         return document
 
@@ -87,7 +84,7 @@ class LivingSessions:
 
     async def forget_token(self, session_id: UUID) -> None:
         """Make every instance read the session's ended tokens again; call it after the commit that ended one."""
-        await self._cache.mark(session_id, MARKER)
+        await self._cache.mark(session_id)
 
     async def _document(self, session_id: UUID) -> SessionDocument:
         try:

@@ -22,10 +22,10 @@ KIND = "session"
 TOMBSTONE = b"x"
 MARKER = b"e"
 TRUST = timedelta(seconds=30)
-#: A fill that took longer than a request may take is dropped. The marker outlives it, so a document read before the
-#: marker was set can never be stored after the marker is gone.
+#: A fill that took longer than a request may take is dropped. The marker outlives whatever is read before it is set,
+#: for as long as that may be trusted: also what a process stores that was stopped for a while in between.
 FILL_LIMIT = timedelta(seconds=5)
-MARKER_LIFETIME = 2 * FILL_LIMIT
+MARKER_LIFETIME = TRUST + FILL_LIMIT
 #: Documents opened lately, by name and exact value. About 2 KiB each.
 MEMO = 4096
 

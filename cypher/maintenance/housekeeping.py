@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from cypher.crypto.keyring import KeyRing
-from cypher.errors import OperatorError, Unavailable
+from cypher.maintenance.key_identity import note_ring
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 
@@ -16,18 +16,30 @@ RELOAD_SECONDS = 5.0
 ROUNDS_A_SWEEP = 720
 
 
-async def keep_house(db: Database[Repositories], ring: KeyRing) -> None:
+async def keep_house(db: Database[Repositories], ring: KeyRing, *, pause: float = RELOAD_SECONDS) -> None:
     """Run until cancelled. What fails is logged and tried again in the next round."""
-    round_ = 0
+    rounds, noted = 0, 0
     while True:
         try:
             await asyncio.to_thread(ring.reload)
-            if round_ % ROUNDS_A_SWEEP == 0:
+            noted = await _note(db, ring, noted)
+            if rounds % ROUNDS_A_SWEEP == 0:
                 await _sweep(db)
-        except (Unavailable, OperatorError) as exc:
-            logger.warning("housekeeping is put off: %s", exc.code)
-        round_ += 1
-        await asyncio.sleep(RELOAD_SECONDS)
+            rounds += 1
+        except Exception as exc:
+            # Whatever it is: without this task there are no partitions in two months, and then no logins. The text
+            # of an error may hold values.
+            logger.error("housekeeping failed and is tried again: %s", type(exc).__qualname__)
+        await asyncio.sleep(pause)
+
+
+async def _note(db: Database[Repositories], ring: KeyRing, noted: int) -> int:
+    """Tell the database of a newer ring; returns the generation it knows."""
+    generation = ring.generation
+    if generation != noted:
+        async with db.transaction() as repos:
+            await note_ring(repos.deployment, ring)
+    return generation
 
 
 async def _sweep(db: Database[Repositories]) -> None:

@@ -75,9 +75,14 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             theirs = await repos.deployment.get_identity()
         _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
         _require_seen_keys(store, ring, await repos.deployment.list_data_keys())
-        await repos.deployment.set_generation(ring.generation)
-        for key in ring.live(Purpose.DATA):
-            await repos.deployment.insert_data_key(key.id)
+        await note_ring(repos.deployment, ring)
+
+
+async def note_ring(deployment: DeploymentRepository, ring: KeyRing) -> None:
+    """Write down the state of the store and its data keys, by which an older store is known later."""
+    await deployment.set_generation(ring.generation)
+    for key in ring.live(Purpose.DATA):
+        await deployment.insert_data_key(key.id)
 
 
 def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: str | None) -> None:

@@ -93,7 +93,7 @@ class SessionRepository:
         return (self._session(row), tuple(row["ended_jtis"])) if row else None
 
     async def list_live_sessions(self, user_id: UUID) -> list[Session]:
-        """Return a person's living sessions, newest first."""
+        """Return a person's living sessions, newest first, 100 at most."""
         return [self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
 
     async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:

@@ -45,4 +45,4 @@ async def test_a_field_that_does_not_open_is_503_for_that_person_only_and_in_the
     broken, _ = await person.start_login()
     assert (broken.status, broken.body["code"]) == (503, "dependency_unavailable")
     assert (await other.login()).status == 200
-    assert "crypto.field.open_failed" in await service.audited_actions()
+    assert "crypto.open_failed" in await service.audited_actions()

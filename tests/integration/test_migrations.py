@@ -16,6 +16,7 @@ from yoyo import get_backend, read_migrations
 from cypher import sqlfiles
 from cypher.errors import PostgresUnavailable
 from cypher.migrate import create_database, migrate, pending
+from tests.factories import connect_as_owner, owner_of
 
 ROOT = Path(__file__).parents[2]
 ALL = sorted(path.stem for path in sqlfiles.migrations_path().glob("*.sql") if not path.stem.endswith(".rollback"))
@@ -28,20 +29,8 @@ def uri(config) -> str:
     return f"postgresql+psycopg://{config.migration_user}{secret}@/{config.database}?{query}"
 
 
-def owned(config) -> psycopg.Connection:
-    password = config.migration_password
-    return psycopg.connect(
-        host=config.hosts[0],
-        port=config.port,
-        user=config.migration_user,
-        password=password.reveal() if password else None,
-        dbname=config.database,
-        autocommit=True,
-    )
-
-
 def tables(config) -> set[str]:
-    with owned(config) as connection:
+    with connect_as_owner(config) as connection:
         rows = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
         )
@@ -49,7 +38,7 @@ def tables(config) -> set[str]:
 
 
 def functions(config) -> set[str]:
-    with owned(config) as connection:
+    with connect_as_owner(config) as connection:
         rows = connection.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
         return {name for (name,) in rows}
 
@@ -104,12 +93,13 @@ def test_the_plain_yoyo_command_with_our_yoyo_ini_does_the_same(empty_postgres_c
 
 
 def pending_as_owner(config) -> list[str]:
-    return pending(replace(config, user=config.migration_user, password=config.migration_password))
+    return pending(owner_of(config))
 
 
 async def test_four_that_migrate_at_once_do_not_collide(empty_postgres_config) -> None:
     script = (
         "import sys, pickle; from cypher.migrate import migrate;"
+from tests.factories import connect_as_owner, owner_of
         "print(len(migrate(pickle.loads(bytes.fromhex(sys.argv[1])))))"
     )
     argument = pickle.dumps(empty_postgres_config).hex()
@@ -124,7 +114,7 @@ async def test_four_that_migrate_at_once_do_not_collide(empty_postgres_config) -
 
 
 def test_a_lock_of_a_process_that_was_killed_is_broken(empty_postgres_config) -> None:
-    with get_backend(uri(empty_postgres_config)), owned(empty_postgres_config) as connection:
+    with get_backend(uri(empty_postgres_config)), connect_as_owner(empty_postgres_config) as connection:
         connection.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 12345)")
     assert migrate(empty_postgres_config) == ALL
 
@@ -132,7 +122,7 @@ def test_a_lock_of_a_process_that_was_killed_is_broken(empty_postgres_config) ->
 def test_a_schema_that_is_behind_is_told(empty_postgres_config) -> None:
     assert pending(empty_postgres_config) == ALL
     migrate(empty_postgres_config)
-    with owned(empty_postgres_config) as connection:
+    with connect_as_owner(empty_postgres_config) as connection:
         connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = %s", [ALL[-1]])
     assert pending(empty_postgres_config) == [ALL[-1]]
 
@@ -172,13 +162,7 @@ def test_the_services_role_may_not(postgres_config, statement: str) -> None:
 
 
 def test_one_role_alone_is_enough(empty_postgres_config) -> None:
-    alone = replace(
-        empty_postgres_config,
-        user=empty_postgres_config.migration_user,
-        password=empty_postgres_config.migration_password,
-        migration_user=None,
-        migration_password=None,
-    )
+    alone = replace(owner_of(empty_postgres_config), migration_user=None, migration_password=None)
     assert migrate(alone) == ALL
     assert pending(alone) == []
 

@@ -168,14 +168,14 @@ async def test_marked_session_is_read_anew_and_an_earlier_fill_stores_nothing(
     await cache.fill(document)
     assert await cache.get(document.id) is None
     assert await raw.get(key_of(epoch, document.id)) == b"e"
-    assert 5_000 < await raw.pttl(key_of(epoch, document.id)) <= 10_000
+    assert 5_000 < await raw.pttl(key_of(epoch, document.id)) <= 35_000
 
 
 async def test_marker_lives_longer_than_any_fill_under_way(
     cache: SessionCache, document: SessionDocument, raw: Redis, epoch: str
 ) -> None:
     await cache.mark(document.id, SECOND)
-    assert 5_000 < await raw.pttl(key_of(epoch, document.id)) <= 10_000
+    assert 5_000 < await raw.pttl(key_of(epoch, document.id)) <= 35_000
     assert MARKER_LIFETIME > FILL_LIMIT
 
 
