@@ -169,14 +169,16 @@ class Database(Generic[R]):
             transaction = run._connection.transaction(isolation="read_committed")
             with _translated("BEGIN"):
                 await transaction.start()
+            done = False
             try:
                 yield self._over(run)
                 if run.failed:
                     # Somebody has swallowed the error. PostgreSQL would answer COMMIT with a silent rollback.
                     raise QueryFailed("COMMIT", "25P02", None)
-            except BaseException:
-                await _roll_back(transaction)
-                raise
+                done = True
+            finally:
+                if not done:
+                    await _roll_back(transaction)
             with _translated("COMMIT"):
                 await transaction.commit()
 

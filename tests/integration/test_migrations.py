@@ -99,7 +99,6 @@ def pending_as_owner(config) -> list[str]:
 async def test_four_that_migrate_at_once_do_not_collide(empty_postgres_config) -> None:
     script = (
         "import sys, pickle; from cypher.migrate import migrate;"
-from tests.factories import connect_as_owner, owner_of
         "print(len(migrate(pickle.loads(bytes.fromhex(sys.argv[1])))))"
     )
     argument = pickle.dumps(empty_postgres_config).hex()

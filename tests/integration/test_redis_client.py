@@ -72,7 +72,7 @@ class OwnServer:
 
     async def wait(self) -> None:
         async with asyncio.timeout(10):
-            while not await self._answers():  # noqa: ASYNC110 - another process has no event to wait for
+            while not await self._answers():
                 await asyncio.sleep(0.01)
 
     async def _answers(self) -> bool:
