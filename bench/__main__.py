@@ -19,6 +19,9 @@ from cypher.embedded import complete
 from cypher.migrate import migrate
 from cypher.serving import running
 
+#: A narrower table breaks the names of its scenarios.
+WIDTH = 120
+
 
 async def run(config: Config, duration: float) -> list[Result]:
     """Measure every scenario for `duration` seconds on a service of its own."""
@@ -38,7 +41,9 @@ def show(results: list[Result]) -> None:
         spread = f"{ratios[len(ratios) // 10]:.2f} to {ratios[-len(ratios) // 10]:.2f}"
         name, floor = result.scenario.name, result.scenario.floor_name
         table.add_row(name, f"{result.per_second:,.0f}", *points, floor, f"{middle:.2f}", spread)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
 def write(results: list[Result], file: Path) -> None:
