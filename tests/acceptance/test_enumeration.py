@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
 import opaque_ke_py as opaque
 
@@ -10,6 +11,7 @@ from tests.acceptance.person import Person, b64, unb64
 PAIRS = 2000
 TOLERANCE = 0.05
 PLANTED = 0.10
+TRIES = 3
 PER_REQUEST = {"x-request-id", "date"}
 
 
@@ -74,13 +76,21 @@ async def measure(person: Person, pairs: int) -> float:
     return statistics.median(took["an-unknown-1"]) / statistics.median(took["a-known-name"])
 
 
+async def any_of(tries: int, fits: Callable[[float], bool], person: Person, pairs: int) -> bool:
+    """Measure anew while a ratio does not fit: a real difference stays, a busy machine's passes."""
+    for _ in range(tries):
+        if fits(await measure(person, pairs)):
+            return True
+    return False
+
+
 async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is_seen(
     person: Person, service, monkeypatch
 ) -> None:
     person.username = "a-known-name"
     await person.register()
     await measure(person, 50)
-    assert abs(await measure(person, PAIRS) - 1) < TOLERANCE
+    assert await any_of(TRIES, lambda ratio: abs(ratio - 1) < TOLERANCE, person, PAIRS)
 
     login = service.services.login
     credentials = login._credentials
@@ -95,7 +105,8 @@ async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is
         return credentials(name, known)
 
     monkeypatch.setattr(login, "_credentials", slow)
-    assert await measure(person, 500) - 1 > TOLERANCE
+    assert await any_of(TRIES, lambda ratio: ratio - 1 > TOLERANCE, person, PAIRS // 4)
+    assert not await any_of(1, lambda ratio: abs(ratio - 1) < TOLERANCE / 2, person, PAIRS // 4)
 
 
 async def test_the_configuration_shows_the_public_key_and_nothing_else_of_the_setup(person: Person, service) -> None:
