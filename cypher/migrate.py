@@ -24,7 +24,8 @@ CONNECT_SECONDS = 5
 def migrate(config: PostgresConfig) -> list[str]:
     """Apply what is missing, as the owner of the schema, and return the names of what was applied.
 
-    Waits for another process that migrates. Then a lock that yoyo finds can only be of one that was killed.
+    Waits for another process that does this. A lock that yoyo then finds is taken for one of a process that was
+    killed, and broken: do not run the plain `yoyo` at the same moment.
     """
     with _connected(config, as_owner=True) as connection, connection.transaction():
         connection.execute(sql.wait_for_others.sql)
