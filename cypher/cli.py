@@ -14,7 +14,7 @@ import msgspec
 import typer
 import uvloop
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cypher import logs, serving
 from cypher.app import Resources, resources
@@ -28,7 +28,7 @@ from cypher.crypto.keyring import Algorithm, Purpose
 from cypher.crypto.rotation import rotate
 from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded, complete
-from cypher.errors import CypherError, OperatorError
+from cypher.errors import CypherError, NotFound, OperatorError
 from cypher.maintenance.key_identity import note_ring
 from cypher.migrate import create_database, migrate
 
@@ -50,6 +50,8 @@ def main() -> None:
         _refuse(str(exc) or exc.message())
     except CypherClientError as exc:
         _refuse(str(exc))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def _refuse(sentence: str) -> NoReturn:
@@ -97,7 +99,10 @@ def demo(
     """Show on a running service what a person sees, and what a thief of the database would see."""
 
     async def show(open_: Resources) -> None:
-        await run_demo(url or open_.config.http.public_origin, open_)
+        try:
+            await run_demo(url or open_.config.http.public_origin, open_)
+        except ValueError as exc:
+            raise OperatorError(str(exc)) from exc
 
     _with_resources(show)
 
@@ -111,7 +116,7 @@ def keys_status(json: JsonOption = False) -> None:
         if json:
             print(msgspec.json.encode({"items": infos}).decode())
             return
-        table = Table("id", "purpose", "algorithm", "state", "created")
+        table = Table(_id_column(), "purpose", "algorithm", "state", "created")
         for info in infos:
             table.add_row(info.id, info.purpose, info.algorithm, info.state, f"{info.created_at:%Y-%m-%d %H:%M}")
         Console().print(table)
@@ -166,7 +171,7 @@ def tokens_list(json: JsonOption = False) -> None:
         if json:
             print(msgspec.json.encode({"items": tokens}).decode())
             return
-        table = Table("id", "name", "scopes", "created", "expires", "revoked")
+        table = Table(_id_column(), "name", "scopes", "created", "expires", "revoked")
         for token in tokens:
             moments = (token.created_at, token.expires_at, token.revoked_at)
             table.add_row(
@@ -185,7 +190,10 @@ def tokens_revoke(token_id: UUID) -> None:
     """End a service token now."""
 
     async def revoke(open_: Resources) -> None:
-        await _service_tokens(open_).revoke(token_id)
+        try:
+            await _service_tokens(open_).revoke(token_id)
+        except NotFound as exc:
+            raise OperatorError("No living token has this id. See: cypher tokens list") from exc
         print(f"{token_id} is revoked.")
 
     _with_resources(revoke)
@@ -194,14 +202,21 @@ def tokens_revoke(token_id: UUID) -> None:
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:
     """Say in a few lines where the service is, what it stands on and what to try next; `{url}` is filled in later."""
     lines = ["Cypher answers on {url}"]
-    if embedded:
+    if embedded and config.postgres.hosts[0].startswith("/"):
         made = "made" if applied else "found again"
         lines += [
             f"  data, keys and their password: {embedded.path} ({made}; for trying, it protects no disk)",
             "  on servers of your own: copy .env.example to .env",
         ]
-    lines += ["  see it work:  cypher demo", "  stop it:      Ctrl-C"]
+    elif embedded:
+        lines.append(f"  the cache: {embedded.path} (Valkey; set REDIS_HOST for one of your own)")
+    lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo", "  stop it:      Ctrl-C"]
     return "\n".join(lines)
+
+
+def _id_column() -> Column:
+    """Return a column for ids: one that was cut to the terminal could not be given to the next command."""
+    return Column("id", no_wrap=True, min_width=36)
 
 
 def _service_tokens(open_: Resources) -> ServiceTokens:

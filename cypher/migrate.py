@@ -92,9 +92,25 @@ def names() -> list[str]:
 
 
 def _join_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:
-    """Make the service's role a member of the one that the migrations grant to."""
-    if _owner(config)[0] != config.user and _value(connection, sql.can_grant, config.user):
-        connection.execute(_text(_value(connection, sql.grant_statement, config.user)))
+    """Make the service's role a member of the group that the migrations grant to; one role alone needs none."""
+    owner, service = _owner(config)[0], config.user
+    if owner == service:
+        return
+    grant = str(_value(connection, sql.grant_statement, service))
+    if not _value(connection, sql.has_group):
+        raise _superuser_needed(owner, f"create the role cypher_service (NOLOGIN) and run: {grant}")
+    try:
+        if _value(connection, sql.lacks_group, service):
+            connection.execute(_text(grant))
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise _superuser_needed(owner, f"run: {grant}") from exc
+
+
+def _superuser_needed(owner: str, what: str) -> OperatorError:
+    return OperatorError(
+        f"The schema is up to date, but {owner} may not give the service its rights. Have a superuser {what}; then run "
+        "`cypher migrate` again."
+    )
 
 
 def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> bytes:
@@ -132,7 +148,8 @@ def _connected(
     except psycopg.OperationalError as exc:
         raise PostgresUnavailable(
             f"PostgreSQL at {','.join(config.hosts)}:{config.port} does not let {user} in to the database "
-            f"{database or config.database}. Is it running, and are the POSTGRES_ settings right?"
+            f"{database or config.database}. Is it running, was `cypher init-db --all` run, and are the POSTGRES_ "
+            "settings right (password, POSTGRES_SSLMODE)?"
         ) from exc
     with connection:
         yield connection

@@ -21,10 +21,10 @@ logger = logging.getLogger("cypher")
 async def serve(config: Config, clock: Clock, announce: str) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config, clock) as server:
-        print(announce.format(url=f"http://{config.http.host}:{server.port}"), flush=True)
+        print(announce.replace("{url}", f"http://{config.http.host}:{server.port}"), flush=True)
         await stop.wait()
         logger.info("stopping: no longer ready, finishing what is under way")
 
@@ -39,8 +39,10 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             server = await WebServer.start(app, config.http.host, chosen, drain=timedelta(seconds=30))
         except OSError as exc:
             raise OperatorError(
-                f"{config.http.host}:{chosen} cannot be listened on: is it taken? Set PORT to another one."
+                f"{config.http.host}:{chosen} cannot be listened on. Is it taken? Look at PORT, and at HOST."
             ) from exc
+        if not await open_.redis.ping():
+            logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
         house = asyncio.create_task(keep_house(open_.db, open_.ring))
         try:
             yield server

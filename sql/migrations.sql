@@ -10,11 +10,13 @@ SELECT migration_id
 -- name: has_history :value
 SELECT to_regclass('_yoyo_migration') IS NOT NULL;
 
--- name: can_grant :value
+-- name: has_group :value
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cypher_service');
+
+-- name: lacks_group :value
 -- params: service_role
--- Whether there is a role to be a member of, and somebody who is not yet.
-SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cypher_service')
-   AND EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)
+-- Whether the service's role is there, and no member of the group yet.
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1::text)
    AND NOT pg_has_role($1::text, 'cypher_service', 'MEMBER');
 
 -- name: grant_statement :value

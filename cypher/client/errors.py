@@ -46,7 +46,10 @@ class CypherClientError(Exception):
 
 
 class Unreachable(CypherClientError):
-    """The service gave no answer; whether it did what was asked is unknown unless `sent` is False."""
+    """The service gave no answer: is it running, and is its address right?
+
+    Whether it did what was asked is unknown, unless `sent` is False.
+    """
 
     default_code = "unreachable"
 

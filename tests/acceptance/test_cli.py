@@ -70,3 +70,11 @@ async def test_the_demo_shows_both_sides(service, run_cli) -> None:
     shown = await run_cli(service, "demo", "--url", service.url)
     assert shown.returncode == 0, shown.stderr
     assert "users" in shown.stdout
+
+
+async def test_an_address_that_is_none_or_where_nobody_answers_is_said_in_one_sentence(service, run_cli) -> None:
+    for url in ("nonsense", "http://127.0.0.1:9"):
+        refused = await run_cli(service, "demo", "--url", url)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("cypher: ")
+        assert len(refused.stderr.strip().splitlines()) == 1

@@ -14,7 +14,8 @@ import pytest
 from yoyo import get_backend, read_migrations
 
 from cypher import sqlfiles
-from cypher.errors import PostgresUnavailable
+from cypher.config import Secret
+from cypher.errors import OperatorError, PostgresUnavailable
 from cypher.migrate import create_database, migrate, pending
 from tests.factories import connect_as_owner, owner_of
 
@@ -179,3 +180,32 @@ def test_init_db_makes_role_and_database_once(servers, empty_postgres_config) ->
         with servers.superuser() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             connection.execute(f"DROP ROLE IF EXISTS {wanted.user}")
+
+
+def test_an_owner_who_may_not_grant_is_told_what_a_superuser_has_to_do(servers, empty_postgres_config) -> None:
+    name = empty_postgres_config.database
+    with servers.superuser() as connection:
+        connection.execute(f"CREATE ROLE {name}_owner LOGIN PASSWORD 'owner'")
+        connection.execute(f"CREATE ROLE {name}_service LOGIN PASSWORD 'service'")
+        connection.execute(f"ALTER DATABASE {name} OWNER TO {name}_owner")
+    plain = replace(
+        empty_postgres_config,
+        user=f"{name}_service",
+        password=Secret("service"),
+        migration_user=f"{name}_owner",
+        migration_password=Secret("owner"),
+    )
+    try:
+        with pytest.raises(OperatorError, match=f"GRANT cypher_service TO {name}_service;"):
+            migrate(plain)
+        with servers.superuser() as connection:
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = 'cypher_service'").fetchone() is None:
+                connection.execute("CREATE ROLE cypher_service NOLOGIN")
+            connection.execute(f"GRANT cypher_service TO {name}_service")
+        assert migrate(plain) == []
+        assert pending(plain) == []
+    finally:
+        with servers.superuser() as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f"DROP ROLE {name}_owner")
+            connection.execute(f"DROP ROLE {name}_service")
