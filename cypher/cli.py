@@ -64,7 +64,7 @@ def serve() -> None:
     """Serve until Ctrl-C; on a machine without PostgreSQL and Redis, on embedded ones."""
     with _servers() as (config, embedded):
         logs.set_up(config.log)
-        applied = migrate(config.postgres) if embedded else []
+        applied = migrate(config.postgres) if embedded and embedded.holds_postgres else []
         _run(serving.serve(config, SystemClock(), announcement(config, embedded, applied)))
 
 
@@ -99,10 +99,7 @@ def demo(
     """Show on a running service what a person sees, and what a thief of the database would see."""
 
     async def show(open_: Resources) -> None:
-        try:
-            await run_demo(url or open_.config.http.public_origin, open_)
-        except ValueError as exc:
-            raise OperatorError(str(exc)) from exc
+        await run_demo(url or open_.config.http.public_origin, open_)
 
     _with_resources(show)
 
@@ -202,7 +199,7 @@ def tokens_revoke(token_id: UUID) -> None:
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:
     """Say in a few lines where the service is, what it stands on and what to try next; `{url}` is filled in later."""
     lines = ["Cypher answers on {url}"]
-    if embedded and config.postgres.hosts[0].startswith("/"):
+    if embedded and embedded.holds_postgres:
         made = "made" if applied else "found again"
         lines += [
             f"  data, keys and their password: {embedded.path} ({made}; for trying, it protects no disk)",

@@ -16,6 +16,7 @@ from cypher.client import CypherClient, ListedSession, RegisteredUser
 from cypher.clock import new_bytes, new_token
 from cypher.ephemeral.sealed_values import SealedValues
 from cypher.ephemeral.session_cache import KIND
+from cypher.errors import OperatorError
 from cypher.postgres import Database, Executor, Record
 
 sql = sqlfiles.load("demo")
@@ -50,10 +51,15 @@ class SealedRows:
 async def demo(base_url: str, open_: Resources, console: Console | None = None) -> None:
     """Walk a random person through one session at `base_url`, and print what it left on the servers.
 
-    Raises the errors of `cypher.client` when the service does not answer or is closed to newcomers.
+    Raises OperatorError for an address that is none, and the errors of `cypher.client` when the service does not answer
+    or is closed to newcomers.
     """
     out = console or Console(width=WIDTH, highlight=False)
-    async with CypherClient(base_url) as client:
+    try:
+        visitor = CypherClient(base_url)
+    except ValueError as exc:
+        raise OperatorError(str(exc)) from exc
+    async with visitor as client:
         person = await _come_in(client, out)
         # Looked at before the logout: afterwards Redis holds a tombstone, a single byte.
         tables = await _tables(person, open_)

@@ -48,6 +48,7 @@ class Embedded:
         """Hold nothing yet: `start` does."""
         self._place = place
         self._share: int | None = None
+        self.holds_postgres = False  #: whether PostgreSQL is one of the servers of this share
 
     @classmethod
     def start(cls, path: Path, *, needs_postgres: bool = True, needs_redis: bool = True) -> Self:
@@ -62,6 +63,7 @@ class Embedded:
                 embedded._share = share(path / "in-use")
                 if needs_postgres:
                     postgres.start(embedded._place)
+                    embedded.holds_postgres = True
                 if needs_redis:
                     valkey.start(embedded._place)
                 undo.pop_all()

@@ -1,7 +1,9 @@
 """What an operator types."""
 
 import json
+from types import SimpleNamespace
 
+from tests.acceptance.conftest import environment_of
 from tests.acceptance.person import Person
 
 
@@ -78,3 +80,14 @@ async def test_an_address_that_is_none_or_where_nobody_answers_is_said_in_one_se
         assert refused.returncode == 1
         assert refused.stderr.startswith("cypher: ")
         assert len(refused.stderr.strip().splitlines()) == 1
+
+
+async def test_a_schema_of_ones_own_is_never_migrated_unasked_beside_an_embedded_valkey(
+    empty_postgres_config, redis_config, tmp_path, run_cli
+) -> None:
+    environment = environment_of(empty_postgres_config, redis_config, tmp_path / "keys")
+    del environment["REDIS_URL"]
+    own = SimpleNamespace(environment=environment | {"EMBEDDED_PATH": str(tmp_path / "embedded")})
+    refused = await run_cli(own, "serve")
+    assert refused.returncode == 1
+    assert "cypher migrate" in refused.stderr
