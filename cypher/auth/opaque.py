@@ -37,6 +37,7 @@ class OpaqueServer:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
         self._setups: dict[str, library.ServerSetupData] = {}
+        self._public_keys: dict[str, bytes] = {}
 
     def respond_to_registration(self, request: bytes, credential_id: bytes) -> tuple[str, bytes]:
         """Answer a registration request (32 bytes) under the active setup.
@@ -79,16 +80,21 @@ class OpaqueServer:
         return True
 
     def public_key(self) -> bytes:
-        """Return the active setup's public key (32 bytes): the tail of any registration response."""
-        request = bytes(library.client_registration_start(b"").get_message())
-        return self.respond_to_registration(request, bytes(16))[1][-PUBLIC_KEY:]
+        """Return the active setup's public key (32 bytes)."""
+        return self._public_key(self._ring.primary(Purpose.OPAQUE).id)
 
     def first_setup(self) -> tuple[str, bytes]:
         """Return key id and public key (32 bytes) of the first setup, under which unknown names are answered."""
         setup_id = self._ring.first(Purpose.OPAQUE).id
-        request = bytes(library.client_registration_start(b"").get_message())
-        response = library.server_registration_start(self._setup(setup_id), request, bytes(16))
-        return setup_id, bytes(response.get_message())[-PUBLIC_KEY:]
+        return setup_id, self._public_key(setup_id)
+
+    def _public_key(self, setup_id: str) -> bytes:
+        """Read the tail of a registration response: the library has no safe way to ask. Once for each setup."""
+        if setup_id not in self._public_keys:
+            request = bytes(library.client_registration_start(b"").get_message())
+            response = library.server_registration_start(self._setup(setup_id), request, bytes(16))
+            self._public_keys[setup_id] = bytes(response.get_message())[-PUBLIC_KEY:]
+        return self._public_keys[setup_id]
 
     def _setup(self, setup_id: str) -> library.ServerSetupData:
         if setup_id not in self._setups:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from cypher.auth.opaque import KE1, KE3
 from cypher.web.answers import answer
 from cypher.web.body import read
 from cypher.web.encoding import opaque_message, to_base64url
@@ -9,14 +10,11 @@ from cypher.web.keys import SERVICES
 from cypher.web.schema import Authenticated, LoginFinish, LoginStart, LoginStarted
 from cypher.web.source import source_of
 
-KE1_LENGTH = 96
-KE3_LENGTH = 64
-
 
 async def start(request: web.Request) -> web.Response:
     """POST /v1/login/start."""
     body = await read(request, LoginStart)
-    ke1 = opaque_message(body.ke1, KE1_LENGTH)
+    ke1 = opaque_message(body.ke1, KE1)
     started = await request.app[SERVICES].login.start(body.username, ke1, source_of(request))
     return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
 
@@ -24,7 +22,7 @@ async def start(request: web.Request) -> web.Response:
 async def finish(request: web.Request) -> web.Response:
     """POST /v1/login/finish."""
     body = await read(request, LoginFinish)
-    ke3 = opaque_message(body.ke3, KE3_LENGTH)
+    ke3 = opaque_message(body.ke3, KE3)
     done = await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request))
     return answer(
         Authenticated(

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from cypher.auth.opaque import REGISTRATION_RECORD, REGISTRATION_REQUEST
 from cypher.web.answers import answer
 from cypher.web.body import read
 from cypher.web.encoding import opaque_message, to_base64url
@@ -11,14 +12,11 @@ from cypher.web.keys import SERVICES
 from cypher.web.schema import Registered, RegisteredUser, RegistrationFinish, RegistrationStart, RegistrationStarted
 from cypher.web.source import source_of
 
-REQUEST_LENGTH = 32
-RECORD_LENGTH = 192
-
 
 async def start(request: web.Request) -> web.Response:
     """POST /v1/registration/start."""
     body = await read(request, RegistrationStart)
-    message = opaque_message(body.registration_request, REQUEST_LENGTH)
+    message = opaque_message(body.registration_request, REGISTRATION_REQUEST)
     started = await request.app[SERVICES].registration.start(body.username, message, source_of(request))
     response = to_base64url(started.registration_response)
     return answer(
@@ -29,7 +27,7 @@ async def start(request: web.Request) -> web.Response:
 async def finish(request: web.Request) -> web.Response:
     """POST /v1/registration/finish."""
     body = await read(request, RegistrationFinish)
-    record = opaque_message(body.registration_record, RECORD_LENGTH)
+    record = opaque_message(body.registration_record, REGISTRATION_RECORD)
     user = await request.app[SERVICES].registration.finish(body.flow_id, record, source_of(request))
     registered = RegisteredUser(id=user.id, username=user.username, created_at=user.created_at)
     return answer(Registered(user=registered), status=HTTPStatus.CREATED)
