@@ -1,6 +1,6 @@
 """A cell sealed and opened, beside bare Fernet with one key."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from cryptography.fernet import Fernet
@@ -12,21 +12,21 @@ from cypher.crypto.codec import Cell
 CALLS = 200
 
 
-def scenarios(open_: Resources) -> Iterator[Scenario]:
+async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
     codec, fernet = open_.codec, Fernet(Fernet.generate_key())
     cell = Cell("users", "totp_secret", UUID(int=7))
     for size in (64, 4096):
         text = bytes(size)
-        sealed, token = codec.seal(text, cell), fernet.encrypt(text)
-        assert codec.open(sealed, cell) == text
+        sealed, token = await codec.seal(text, cell), fernet.encrypt(text)
+        assert await codec.open(sealed, cell) == text
 
         async def seal(text: bytes = text) -> None:
             for _ in range(CALLS):
-                codec.seal(text, cell)
+                await codec.seal(text, cell)
 
         async def open_cell(sealed: object = sealed) -> None:
             for _ in range(CALLS):
-                codec.open(sealed, cell)  # type: ignore[arg-type]
+                await codec.open(sealed, cell)  # type: ignore[arg-type]
 
         async def encrypt(text: bytes = text) -> None:
             for _ in range(CALLS):

@@ -13,7 +13,7 @@ import msgspec
 
 from cypher.auth.types import AccessClaims, Jwk
 from cypher.clock import Clock, new_id
-from cypher.crypto.keyring import KeyRing, Purpose, UnknownKey
+from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.signing import private_key, public_bytes
 from cypher.errors import Unauthenticated
 
@@ -41,9 +41,9 @@ class AccessTokens:
         """The lifetime of a new token in whole seconds."""
         return int(self.lifetime.total_seconds())
 
-    def issue(self, *, user_id: UUID, session_id: UUID, aal: int, amr: tuple[str, ...]) -> str:
+    async def issue(self, *, user_id: UUID, session_id: UUID, aal: int, amr: tuple[str, ...]) -> str:
         """Sign a new token for a session."""
-        key = self._ring.primary(Purpose.SIGNING)
+        key = await self._ring.confirmed(Purpose.SIGNING)
         issued_at = int(self._clock.now().timestamp())
         claims = {
             "iss": self._issuer,
@@ -87,8 +87,9 @@ class AccessTokens:
             raise Unauthenticated
         try:
             header = jwt.get_unverified_header(token)
-            key = self._ring.key(str(header.get("kid", "")))
-            if header.get("typ") != TYPE or key.purpose is not Purpose.SIGNING:
+            # Every key stands in the JWKS for an hour before it signs: an unknown one is a stranger's.
+            key = self._ring.find(str(header.get("kid", "")))
+            if header.get("typ") != TYPE or key is None or key.purpose is not Purpose.SIGNING:
                 raise Unauthenticated
             # The times are compared with the clock that was handed in; PyJWT would take the machine's.
             payload = jwt.decode(
@@ -98,5 +99,5 @@ class AccessTokens:
                 options={"verify_exp": False, "verify_iat": False, "verify_aud": False},
             )
             return msgspec.convert(payload, AccessClaims)
-        except (jwt.PyJWTError, UnknownKey, msgspec.ValidationError, UnicodeError) as exc:
+        except (jwt.PyJWTError, msgspec.ValidationError, UnicodeError) as exc:
             raise Unauthenticated from exc

@@ -93,7 +93,7 @@ class Login:
             attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
             await self._audit.record(repos, attempted, source)
         credentials = self._credentials(name, known)
-        begun = self._opaque.begin_login(
+        begun = await self._opaque.begin_login(
             setup_id=credentials.opaque_setup_id,
             record=credentials.opaque_record,
             credential_id=credentials.opaque_credential_id,
@@ -155,7 +155,7 @@ class Login:
         await self._living.remember(session, read_at=began)
         return Authenticated(
             session=view_of(session),
-            access_token=self._access.issue(
+            access_token=await self._access.issue(
                 user_id=user_id, session_id=session.session_id, aal=session.aal, amr=session.amr
             ),
             expires_in=self._access.expires_in,

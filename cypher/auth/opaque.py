@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import opaque_ke_py as library
 
-from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.errors import MalformedOpaqueMessage
 
 REGISTRATION_REQUEST = 32
@@ -45,12 +45,12 @@ class OpaqueServer:
         Returns the setup's key id and the response (64 bytes). `credential_id` must be drawn anew for each call:
         under a stored one this is a password oracle.
         """
-        setup_id = self._ring.primary(Purpose.OPAQUE).id
+        key = self._ring.primary(Purpose.OPAQUE)
         try:
-            response = library.server_registration_start(self._setup(setup_id), request, credential_id)
+            response = library.server_registration_start(self._setup(key), request, credential_id)
         except ValueError as exc:
             raise MalformedOpaqueMessage from exc
-        return setup_id, bytes(response.get_message())
+        return key.id, bytes(response.get_message())
 
     def accept_record(self, upload: bytes) -> bytes:
         """Check a registration record (192 bytes) and return it as it is stored."""
@@ -59,10 +59,11 @@ class OpaqueServer:
         except ValueError as exc:
             raise MalformedOpaqueMessage from exc
 
-    def begin_login(self, *, setup_id: str, record: bytes, credential_id: bytes, ke1: bytes) -> Begun:
+    async def begin_login(self, *, setup_id: str, record: bytes, credential_id: bytes, ke1: bytes) -> Begun:
         """Answer KE1 (96 bytes) with KE2 (320) for a stored or a fake record."""
+        setup = self._setup(await self._ring.key(setup_id))
         try:
-            started = library.server_login_start(self._setup(setup_id), record, ke1, credential_id)
+            started = library.server_login_start(setup, record, ke1, credential_id)
         except ValueError as exc:
             raise MalformedOpaqueMessage from exc
         return Begun(ke2=bytes(started.get_message()), state=bytes(started.get_state()))
@@ -81,22 +82,22 @@ class OpaqueServer:
 
     def public_key(self) -> bytes:
         """Return the active setup's public key (32 bytes)."""
-        return self._public_key(self._ring.primary(Purpose.OPAQUE).id)
+        return self._public_key(self._ring.primary(Purpose.OPAQUE))
 
     def first_setup(self) -> tuple[str, bytes]:
         """Return key id and public key (32 bytes) of the first setup, under which unknown names are answered."""
-        setup_id = self._ring.first(Purpose.OPAQUE).id
-        return setup_id, self._public_key(setup_id)
+        key = self._ring.first(Purpose.OPAQUE)
+        return key.id, self._public_key(key)
 
-    def _public_key(self, setup_id: str) -> bytes:
+    def _public_key(self, key: Key) -> bytes:
         """Read the tail of a registration response: the library has no safe way to ask. Once for each setup."""
-        if setup_id not in self._public_keys:
+        if key.id not in self._public_keys:
             request = bytes(library.client_registration_start(b"").get_message())
-            response = library.server_registration_start(self._setup(setup_id), request, bytes(16))
-            self._public_keys[setup_id] = bytes(response.get_message())[-PUBLIC_KEY:]
-        return self._public_keys[setup_id]
+            response = library.server_registration_start(self._setup(key), request, bytes(16))
+            self._public_keys[key.id] = bytes(response.get_message())[-PUBLIC_KEY:]
+        return self._public_keys[key.id]
 
-    def _setup(self, setup_id: str) -> library.ServerSetupData:
-        if setup_id not in self._setups:
-            self._setups[setup_id] = library.ServerSetupData.from_bytes(self._ring.key(setup_id).secret)
-        return self._setups[setup_id]
+    def _setup(self, key: Key) -> library.ServerSetupData:
+        if key.id not in self._setups:
+            self._setups[key.id] = library.ServerSetupData.from_bytes(key.secret)
+        return self._setups[key.id]

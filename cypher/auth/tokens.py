@@ -62,7 +62,7 @@ class Tokens:
             if rotation.word is not RotationWord.EXPIRED:
                 await self._living.bury([rotation.session_id])
             raise InvalidGrant
-        access_token = self._access.issue(
+        access_token = await self._access.issue(
             user_id=session.user_id, session_id=session.session_id, aal=session.aal, amr=session.amr
         )
         successor = rotation.successor or new

@@ -55,15 +55,15 @@ class FieldCodec:
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
 
-    def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
+    async def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
         """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late."""
-        key = self._ring.sealing(purpose)
+        key = await self._ring.confirmed(purpose)
         return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
 
-    def open(self, sealed: Sealed, cell: Cell) -> bytes:
+    async def open(self, sealed: Sealed, cell: Cell) -> bytes:
         """Return the plaintext; raise FieldDoesNotOpen for whatever was not sealed as it is for this very cell."""
         try:
-            return _decrypt(self._ring.key(sealed.key_id), sealed.ciphertext, cell.info())
+            return _decrypt(await self._ring.key(sealed.key_id), sealed.ciphertext, cell.info())
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
 

@@ -3,6 +3,7 @@
 The ring follows its store: what another process writes is taken over, unless it is not this ring any more.
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -23,8 +24,8 @@ logger = logging.getLogger("cypher.crypto")
 
 #: What is sealed after this time without a look at the store might be sealed under a key that is being destroyed.
 CONFIRMED_SECONDS = 30.0
-#: A store that cannot be read is not read again for every unknown key id that a stranger sends.
-RETRY_SECONDS = 1.0
+#: The store is not looked at for every unknown key id that stands in a row: who asks in between waits for the next.
+LOOK_SECONDS = 1.0
 
 
 class KeyRing:
@@ -37,8 +38,10 @@ class KeyRing:
         self._clock = clock
         self._view = view
         self._following = threading.Lock()
+        self._looking = asyncio.Lock()
         self._problem: str | None = None
-        self._looked_at = self._confirmed_at = clock.monotonic()
+        self._looked_at = float("-inf")
+        self._confirmed_at = clock.monotonic()
 
     def __repr__(self) -> str:
         return f"KeyRing({self._store.describe()}, generation {self.generation})"
@@ -120,23 +123,31 @@ class KeyRing:
             raise KeyStoreRefused(f"The key store at {self._store.describe()} has no active key for {purpose}.")
         return key
 
-    def sealing(self, purpose: Purpose) -> Key:
+    async def confirmed(self, purpose: Purpose) -> Key:
         """Return the active key of a purpose, of a ring that was confirmed in the last 30 s.
 
         Raises KeysUnavailable when it cannot be: the key of an old ring may be on its way to be destroyed, and
-        what is sealed under it would be lost.
+        what is made with it would be lost.
         """
         if not self._is_confirmed():
-            self._look_again()
+            await self._look_again()
             if not self._is_confirmed():
                 raise KeysUnavailable
         return self.primary(purpose)
 
-    def key(self, key_id: str) -> Key:
-        """Return the live key of an id, also one that another process has made a moment ago; else UnknownKey."""
-        key = self._view.find(key_id)
-        if key is None and self._look_again():
-            key = self._view.find(key_id)
+    def find(self, key_id: str) -> Key | None:
+        """Return the live key of an id, of what is known here; looks at no store."""
+        return self._view.find(key_id)
+
+    async def key(self, key_id: str) -> Key:
+        """Return the live key of an id, also one that another process has made a moment ago; else UnknownKey.
+
+        An unknown id makes the store be looked at, once a second at most; all who ask meanwhile share that look.
+        """
+        key = self.find(key_id)
+        if key is None:
+            await self._look_again()
+            key = self.find(key_id)
         if key is None:
             raise UnknownKey("no key of this id")
         return key
@@ -197,10 +208,13 @@ class KeyRing:
     def _is_confirmed(self) -> bool:
         return self._clock.monotonic() - self._confirmed_at <= CONFIRMED_SECONDS
 
-    def _look_again(self) -> bool:
-        if not self.healthy and self._clock.monotonic() - self._looked_at < RETRY_SECONDS:
-            return False
-        return self.reload()
+    async def _look_again(self) -> None:
+        asked = self._clock.monotonic()
+        async with self._looking:
+            if self._looked_at >= asked:
+                return
+            await asyncio.sleep(max(0.0, self._looked_at + LOOK_SECONDS - self._clock.monotonic()))
+            await asyncio.to_thread(self.reload)
 
     def _follow(self) -> bool:
         stamp = self._store.stamp()

@@ -53,7 +53,7 @@ def rotate(
         return replace(stored, keys=(*(_retired(key, purpose) for key in stored.keys), made[0]))
 
     ring.change(turn)
-    return ring.key(made[0].id) if made else ring.primary(purpose)
+    return (ring.find(made[0].id) if made else None) or ring.primary(purpose)
 
 
 def _retired(key: StoredKey, purpose: Purpose) -> StoredKey:

@@ -30,7 +30,7 @@ class FlowStore:
         """Keep `state` for `ttl`; return the flow's id, 32 random bytes in base64url."""
         flow_id = new_token()
         value_id = _digest(flow_id)
-        value = self._values.seal(msgspec.msgpack.encode(state), kind, value_id)
+        value = await self._values.seal(msgspec.msgpack.encode(state), kind, value_id)
         await self._redis.set(self._values.key(kind, value_id), value, px=ttl // timedelta(milliseconds=1))
         return flow_id
 
@@ -39,17 +39,17 @@ class FlowStore:
         if not FLOW_ID.fullmatch(flow_id):
             return None
         value_id = _digest(flow_id)
-        return self._state(await self._redis.getdel(self._values.key(kind, value_id)), kind, value_id, state_type)
+        return await self._state(await self._redis.getdel(self._values.key(kind, value_id)), kind, value_id, state_type)
 
     async def peek(self, kind: str, flow_id: str, state_type: type[State]) -> State | None:
         """Return the state and leave it there, for a step that may be asked again."""
         if not FLOW_ID.fullmatch(flow_id):
             return None
         value_id = _digest(flow_id)
-        return self._state(await self._redis.get(self._values.key(kind, value_id)), kind, value_id, state_type)
+        return await self._state(await self._redis.get(self._values.key(kind, value_id)), kind, value_id, state_type)
 
-    def _state(self, value: bytes | None, kind: str, value_id: str, state_type: type[State]) -> State | None:
-        plaintext = None if value is None else self._values.open(value, kind, value_id)
+    async def _state(self, value: bytes | None, kind: str, value_id: str, state_type: type[State]) -> State | None:
+        plaintext = None if value is None else await self._values.open(value, kind, value_id)
         if plaintext is None:
             return None
         try:

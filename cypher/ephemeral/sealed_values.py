@@ -19,14 +19,14 @@ class SealedValues:
         """Return the name; the braces keep everything about one id on one hash slot."""
         return f"cypher:{self._epoch}:{kind}:{{{value_id}}}"
 
-    def seal(self, plaintext: bytes, kind: str, value_id: str) -> bytes:
-        sealed = self._codec.seal(plaintext, Cell("redis", kind, value_id), Purpose.CACHE)
+    async def seal(self, plaintext: bytes, kind: str, value_id: str) -> bytes:
+        sealed = await self._codec.seal(plaintext, Cell("redis", kind, value_id), Purpose.CACHE)
         return f"{sealed.key_id}:{sealed.ciphertext}".encode()
 
-    def open(self, value: bytes, kind: str, value_id: str) -> bytes | None:
+    async def open(self, value: bytes, kind: str, value_id: str) -> bytes | None:
         """Return the plaintext, or None for whatever does not open."""
         key_id, _, ciphertext = value.decode("ascii", "replace").partition(":")
         try:
-            return self._codec.open(Sealed(ciphertext, key_id), Cell("redis", kind, value_id))
+            return await self._codec.open(Sealed(ciphertext, key_id), Cell("redis", kind, value_id))
         except FieldDoesNotOpen:
             return None

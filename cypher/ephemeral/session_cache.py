@@ -75,7 +75,7 @@ class SessionCache:
             return None
         if value == TOMBSTONE:
             return Tombstone.REVOKED
-        document = self._memo.get((key, value)) or self._opened(key, value, value_id)
+        document = self._memo.get((key, value)) or await self._opened(key, value, value_id)
         return document if document and self._holds(document) else None
 
     async def fill(self, document: SessionDocument) -> None:
@@ -84,7 +84,7 @@ class SessionCache:
         lifetime = self._trust - age
         if not timedelta(0) <= age <= FILL_LIMIT or lifetime < timedelta(milliseconds=1):
             return
-        value = self._values.seal(msgspec.msgpack.encode(document), KIND, str(document.id))
+        value = await self._values.seal(msgspec.msgpack.encode(document), KIND, str(document.id))
         await self._redis.set(self._values.key(KIND, str(document.id)), value, px=_milliseconds(lifetime), nx=True)
 
     async def bury(self, session_ids: Iterable[UUID], lifetime: timedelta) -> None:
@@ -101,8 +101,8 @@ class SessionCache:
         key = self._values.key(KIND, str(session_id))
         await self._mark([key], [_milliseconds(max(lifetime, MARKER_LIFETIME))])
 
-    def _opened(self, key: str, value: bytes, value_id: str) -> SessionDocument | None:
-        plaintext = self._values.open(value, KIND, value_id)
+    async def _opened(self, key: str, value: bytes, value_id: str) -> SessionDocument | None:
+        plaintext = await self._values.open(value, KIND, value_id)
         if plaintext is None:
             return None
         try:

@@ -44,7 +44,7 @@ class AuditRepository:
 
     async def insert_entry(self, entry: AuditEntry) -> None:
         """Seal and insert an entry under its hash."""
-        details = self._codec.seal(entry.details, Cell("audit_logs", "details", entry.id), Purpose.AUDIT_DATA)
+        details = await self._codec.seal(entry.details, Cell("audit_logs", "details", entry.id), Purpose.AUDIT_DATA)
         key = self._ring.primary(Purpose.AUDIT_MAC)
         await self._run.exec(
             sql.insert_entry,

@@ -56,7 +56,7 @@ class RefreshTokenRepository:
         self, *, token_hash: bytes, session_id: UUID, user_id: UUID, metadata: TokenMetadata
     ) -> None:
         """Insert the first token of a session that was made in the same transaction."""
-        sealed = self._seal_metadata(metadata, token_hash)
+        sealed = await self._seal_metadata(metadata, token_hash)
         await self._run.exec(sql.insert_first, token_hash, session_id, user_id, sealed.ciphertext, sealed.key_id)
 
     async def find_session_id(self, token_hash: bytes) -> UUID | None:
@@ -80,8 +80,8 @@ class RefreshTokenRepository:
         outcome: for `reused` it has ended the session.
         """
         cell = Cell("refresh_tokens", "successor", old_hash)
-        child = self._codec.seal(new_token.encode(), cell)
-        about = self._seal_metadata(metadata, new_hash)
+        child = await self._codec.seal(new_token.encode(), cell)
+        about = await self._seal_metadata(metadata, new_hash)
         row = await self._run.one(
             sql.rotate,
             old_hash,
@@ -98,8 +98,9 @@ class RefreshTokenRepository:
         word = RotationWord(row["word"])
         successor = None
         if word is RotationWord.REPEATED:
-            successor = self._codec.open(Sealed(row["successor"], row["successor_key_id"]), cell).decode()
+            opened = await self._codec.open(Sealed(row["successor"], row["successor_key_id"]), cell)
+            successor = opened.decode()
         return Rotation(word=word, session_id=row["session_id"], user_id=row["user_id"], successor=successor)
 
-    def _seal_metadata(self, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
-        return self._codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))
+    async def _seal_metadata(self, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
+        return await self._codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))

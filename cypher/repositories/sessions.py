@@ -63,8 +63,8 @@ class SessionRepository:
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
         data = msgspec.json.encode(SessionData(user_agent, amr))
-        sealed_data = self._codec.seal(data, Cell("user_sessions", "session_data", session_id))
-        sealed_address = self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
+        sealed_data = await self._codec.seal(data, Cell("user_sessions", "session_data", session_id))
+        sealed_address = await self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
         inserted = await self._run.execrows(
             sql.insert_session,
             session_id,
@@ -82,7 +82,7 @@ class SessionRepository:
     async def get_session(self, session_id: UUID) -> Session | None:
         """Return a session whatever its state."""
         row = await self._run.one(sql.get_session, session_id)
-        return self._session(row) if row else None
+        return await self._session(row) if row else None
 
     async def touch_session(self, session_id: UUID, idle: timedelta) -> tuple[Session, tuple[str, ...]] | None:
         """Prolong a living session by `idle` from now; returns it with the ids of its ended, unexpired tokens.
@@ -90,11 +90,11 @@ class SessionRepository:
         None for a session that is over, unknown, or of somebody whose account is disabled.
         """
         row = await self._run.one(sql.touch_session, session_id, idle)
-        return (self._session(row), tuple(row["ended_jtis"])) if row else None
+        return (await self._session(row), tuple(row["ended_jtis"])) if row else None
 
     async def list_live_sessions(self, user_id: UUID) -> list[Session]:
         """Return a person's living sessions, newest first, 100 at most."""
-        return [self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
+        return [await self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
 
     async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:
         """End a session of this person; True when this call ended it."""
@@ -111,17 +111,17 @@ class SessionRepository:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
 
-    def _session(self, row: Record) -> Session:
+    async def _session(self, row: Record) -> Session:
         session_id: UUID = row["session_id"]
         data_cell = Cell("user_sessions", "session_data", session_id)
-        data = self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
+        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
         address_cell = Cell("user_sessions", "ip_address", session_id)
-        address = self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
+        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
         opened = msgspec.json.decode(data, type=SessionData)
         return Session(
             session_id=session_id,
             user_id=row["user_id"],
-            username=open_username(self._codec, row, row["user_id"]),
+            username=await open_username(self._codec, row, row["user_id"]),
             user_agent=opened.user_agent,
             amr=opened.amr,
             ip_address=address.decode(),

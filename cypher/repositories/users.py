@@ -62,12 +62,12 @@ class Decoy:
         self._cell = Cell("users", "opaque_record", UUID(int=0))
         self._sealed: Sealed | None = None
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Spend what opening a record costs; seals anew at first, and when the key is gone."""
         if self._sealed is None:
-            self._sealed = self._codec.seal(bytes(OPAQUE_RECORD_BYTES), self._cell)
+            self._sealed = await self._codec.seal(bytes(OPAQUE_RECORD_BYTES), self._cell)
         try:
-            self._codec.open(self._sealed, self._cell)
+            await self._codec.open(self._sealed, self._cell)
         except FieldDoesNotOpen:
             self._sealed = None
 
@@ -85,12 +85,12 @@ class UserRepository:
         """Return what a login needs; for an unknown name do the same work and return None."""
         row = await self._run.one(sql.find_login_record, self._index.indexes(username, USERNAME))
         if row is None:
-            self._decoy.open()
+            await self._decoy.open()
             return None
         cell = Cell("users", "opaque_record", row["id"])
         return LoginRecord(
             user_id=row["id"],
-            opaque_record=self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell),
+            opaque_record=await self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell),
             opaque_setup_id=row["opaque_setup_id"],
             opaque_credential_id=row["opaque_credential_id"],
             sessions_revoked_at=row["sessions_revoked_at"],
@@ -99,11 +99,11 @@ class UserRepository:
     async def find_by_username(self, username: str) -> User | None:
         """Return the person of this name, which must be in its canonical form."""
         row = await self._run.one(sql.find_by_username, self._index.indexes(username, USERNAME))
-        return self._user(row) if row else None
+        return await self._user(row) if row else None
 
     async def get_user(self, user_id: UUID) -> User | None:
         row = await self._run.one(sql.get_user, user_id)
-        return self._user(row) if row else None
+        return await self._user(row) if row else None
 
     async def insert_user(
         self,
@@ -115,8 +115,8 @@ class UserRepository:
         opaque_credential_id: bytes,
     ) -> User | None:
         """Insert a person; returns None, and has changed nothing, when the id or the name is there already."""
-        name = self._codec.seal(username.encode(), Cell("users", "username", user_id))
-        record = self._codec.seal(opaque_record, Cell("users", "opaque_record", user_id))
+        name = await self._codec.seal(username.encode(), Cell("users", "username", user_id))
+        record = await self._codec.seal(opaque_record, Cell("users", "opaque_record", user_id))
         row = await self._run.one(
             sql.insert_user,
             user_id,
@@ -128,7 +128,7 @@ class UserRepository:
             opaque_setup_id,
             opaque_credential_id,
         )
-        return self._user(row) if row else None
+        return await self._user(row) if row else None
 
     async def lock_standing(
         self, user_id: UUID, credential_id: bytes, sessions_revoked_at: datetime | None
@@ -151,10 +151,10 @@ class UserRepository:
         """Enable or disable an account; returns how many rows that changed: 1 or 0."""
         return await self._run.execrows(sql.set_active, user_id, is_active)
 
-    def _user(self, row: Record) -> User:
+    async def _user(self, row: Record) -> User:
         return User(
             id=row["id"],
-            username=open_username(self._codec, row, row["id"]),
+            username=await open_username(self._codec, row, row["id"]),
             opaque_setup_id=row["opaque_setup_id"],
             is_active=row["is_active"],
             totp_enabled=row["totp_enabled"],
@@ -164,7 +164,7 @@ class UserRepository:
         )
 
 
-def open_username(codec: FieldCodec, row: Record, user_id: UUID) -> str:
+async def open_username(codec: FieldCodec, row: Record, user_id: UUID) -> str:
     """Open `username` of a row that was joined with its user."""
     sealed = Sealed(row["username"], row["username_key_id"])
-    return codec.open(sealed, Cell("users", "username", user_id)).decode()
+    return (await codec.open(sealed, Cell("users", "username", user_id))).decode()

@@ -131,14 +131,14 @@ async def test_an_entrys_details_are_sealed_and_all_of_it_is_hashed(db, postgres
         "SELECT details, details_key_id, entry_hash, entry_hash_key_id, xid IS NOT NULL, a::text FROM audit_logs a",
     )[0]
     sealed = Sealed(str(row[0]), str(row[1]))
-    assert codec.open(sealed, Cell("audit_logs", "details", made.id)) == made.details
+    assert await codec.open(sealed, Cell("audit_logs", "details", made.id)) == made.details
     assert sealed.key_id == ring.primary(Purpose.AUDIT_DATA).id
     assert row[2] == keyed_hash(ring.primary(Purpose.AUDIT_MAC), canonical(made, sealed))
     assert row[3] == ring.primary(Purpose.AUDIT_MAC).id
     assert row[4] is True
     assert "canary" not in str(row[5])
     with pytest.raises(FieldDoesNotOpen):
-        codec.open(sealed, Cell("audit_logs", "details", new_id(CLOCK)))
+        await codec.open(sealed, Cell("audit_logs", "details", new_id(CLOCK)))
 
 
 @pytest.mark.parametrize(

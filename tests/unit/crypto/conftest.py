@@ -1,14 +1,15 @@
+import asyncio
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cypher.crypto.blind_index import BlindIndex
-from cypher.crypto.codec import FieldCodec
-from cypher.crypto.keyring import Algorithm, KeyRing
+from cypher.crypto.codec import Cell, FieldCodec, Sealed
+from cypher.crypto.keyring import Algorithm, KeyRing, Purpose
 from cypher.crypto.keystore import DirectoryKeyStore
 
 PASSWORD = "correct horse battery staple, and then some more"
@@ -72,9 +73,25 @@ def ring(make_ring: Callable[..., KeyRing]) -> KeyRing:
     return make_ring()
 
 
+class CodecAtOnce:
+    """A codec without `await`, so that a property test need not be a coroutine."""
+
+    def __init__(self, codec: FieldCodec, runner: asyncio.Runner) -> None:
+        self._codec = codec
+        self._runner = runner
+        self.ring = codec._ring
+
+    def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
+        return self._runner.run(self._codec.seal(plaintext, cell, purpose))
+
+    def open(self, sealed: Sealed, cell: Cell) -> bytes:
+        return self._runner.run(self._codec.open(sealed, cell))
+
+
 @pytest.fixture(params=[Algorithm.FERNET, Algorithm.AES_256_GCM])
-def codec(request: pytest.FixtureRequest, make_ring: Callable[..., KeyRing]) -> FieldCodec:
-    return FieldCodec(make_ring(request.param))
+def codec(request: pytest.FixtureRequest, make_ring: Callable[..., KeyRing]) -> Iterator[CodecAtOnce]:
+    with asyncio.Runner() as runner:
+        yield CodecAtOnce(FieldCodec(make_ring(request.param)), runner)
 
 
 @pytest.fixture

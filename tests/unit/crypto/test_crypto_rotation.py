@@ -48,14 +48,14 @@ def rotators(path, password: str, *, processes: int, times: int, replacing: str 
     return "".join(outputs).split()
 
 
-def test_a_new_key_seals_and_the_old_one_opens(ring: KeyRing, store, password, clock) -> None:
+async def test_a_new_key_seals_and_the_old_one_opens(ring: KeyRing, store, password, clock) -> None:
     codec, cell = FieldCodec(ring), Cell("users", "username", b"1")
-    before = codec.seal(b"alice", cell)
+    before = await codec.seal(b"alice", cell)
     new = rotate(ring, Purpose.DATA)
-    after = codec.seal(b"alice", cell)
+    after = await codec.seal(b"alice", cell)
     assert (after.key_id, ring.generation) == (new.id, 2)
     again = FieldCodec(KeyRing.open(store, password, clock))
-    assert again.open(before, cell) == again.open(after, cell) == b"alice"
+    assert await again.open(before, cell) == await again.open(after, cell) == b"alice"
     states = {info.id: info.state for info in ring.get_key_info() if info.purpose is Purpose.DATA}
     assert states == {before.key_id: State.DECRYPT_ONLY, new.id: State.ACTIVE}
     assert all(info.state is State.ACTIVE for info in ring.get_key_info() if info.purpose is not Purpose.DATA)
