@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
@@ -21,12 +21,14 @@ from cypher.clock import Clock
 from cypher.config import Config
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
-from cypher.crypto.keyring import KeyRing
+from cypher.crypto.keyring import KeyRing, RotationPolicy
 from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.session_cache import SessionCache
 from cypher.errors import KeyStoreRefused, SchemaRefused
 from cypher.maintenance.key_identity import open_key_ring
+from cypher.maintenance.key_keeping import KeyKeeper
+from cypher.maintenance.leases import Leases
 from cypher.migrate import names, pending
 from cypher.postgres import Database
 from cypher.redis_client import RedisClient
@@ -46,6 +48,7 @@ class Resources:
     db: Database[Repositories]
     redis: RedisClient
     audit: Audit
+    keys: KeyKeeper
 
 
 @asynccontextmanager
@@ -56,13 +59,20 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         raise SchemaRefused(
             f"The database's schema lacks {len(behind)} migration(s), the first is {behind[0]}. Run `cypher migrate`."
         )
-    ring = await _key_ring(config, clock, may_create=may_create_keys)
-    codec, index = FieldCodec(ring), BlindIndex(ring)
     async with AsyncExitStack() as closing:
+        # Of few connections, apart from the requests': who seals holds one of those while uses are reserved here.
+        uncoded = await Database.open(replace(config.postgres, pool_max=2), DeploymentOnly.over)
+        closing.push_async_callback(uncoded.close)
+        ring = await _key_ring(config, uncoded, clock, may_create=may_create_keys)
+        leases = Leases(uncoded, ring, config.keys.rotation_operations)
+        codec, index = FieldCodec(ring, leases), BlindIndex(ring)
         db = await Database.open(config.postgres, repositories_over(ring, codec, index))
         closing.push_async_callback(db.close)
         redis = RedisClient.open(config.redis, clock)
         closing.push_async_callback(redis.close)
+        audit = Audit(clock, index)
+        policy = RotationPolicy(age=config.keys.rotation_age, operations=config.keys.rotation_operations)
+        keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=policy)
         yield Resources(
             config=config,
             clock=clock,
@@ -71,19 +81,16 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
             index=index,
             db=db,
             redis=redis,
-            audit=Audit(clock, index),
+            audit=audit,
+            keys=keys,
         )
 
 
-async def _key_ring(config: Config, clock: Clock, *, may_create: bool) -> KeyRing:
+async def _key_ring(config: Config, db: Database[DeploymentOnly], clock: Clock, *, may_create: bool) -> KeyRing:
     if config.keys.master_password is None:
         raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
-    db = await Database.open(config.postgres, DeploymentOnly.over)
-    try:
-        store = DirectoryKeyStore(config.keys.path)
-        return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
-    finally:
-        await db.close()
+    store = DirectoryKeyStore(config.keys.path)
+    return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
 
 
 def build_services(open_: Resources) -> Services:

@@ -19,17 +19,18 @@ from rich.table import Column, Table
 from cypher import logs, serving
 from cypher.app import Resources, resources
 from cypher.auth.audit import Happening
-from cypher.auth.events import Event
+from cypher.auth.opaque import new_setup
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
 from cypher.config import Config, load
-from cypher.crypto.keyring import Algorithm, Purpose
+from cypher.crypto.keyring import Algorithm, Purpose, State
 from cypher.crypto.rotation import rotate
 from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded, complete
 from cypher.errors import CypherError, NotFound, OperatorError
 from cypher.maintenance.key_identity import note_ring
+from cypher.maintenance.key_keeping import EVENTS
 from cypher.migrate import create_database, migrate
 
 T = TypeVar("T")
@@ -123,17 +124,21 @@ def keys_status(json: JsonOption = False) -> None:
 
 @keys_app.command("rotate")
 def keys_rotate(
-    purpose: Annotated[Purpose, typer.Option(help="What the key is for: data or cache.")] = Purpose.DATA,
+    purpose: Annotated[Purpose, typer.Option(help="What the key is for.")] = Purpose.DATA,
     algorithm: Annotated[Algorithm | None, typer.Option(help="The cipher from now on; default: as before.")] = None,
 ) -> None:
     """Make a new key for what is written from now on; older rows go on opening with theirs."""
 
     async def turn(open_: Resources) -> None:
-        key = await asyncio.to_thread(rotate, open_.ring, purpose, algorithm=algorithm)
+        secret = new_setup() if purpose is Purpose.OPAQUE else None
+        key = await asyncio.to_thread(rotate, open_.ring, purpose, algorithm=algorithm, secret=secret)
+        if key is None:
+            raise OperatorError(f"There is no active key for {purpose} to be replaced.")
         async with open_.db.transaction() as repos:
             await note_ring(repos.deployment, open_.ring)
-            await open_.audit.record(repos, Happening(event=Event.KEY_ROTATED, note=key.id), None)
-        print(f"{key.id} is active.")
+            await open_.audit.record(repos, Happening(event=EVENTS[key.state], note=key.id), None)
+        later = "; it signs in an hour, when whoever verifies tokens has it" if key.state is State.PENDING else ""
+        print(f"{key.id} is {key.state}{later}.")
 
     _with_resources(turn)
 

@@ -43,7 +43,7 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             ) from exc
         if not await open_.redis.ping():
             logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
-        house = asyncio.create_task(keep_house(open_.db, open_.ring))
+        house = asyncio.create_task(keep_house(open_.keys, open_.db))
         try:
             yield server
         finally:

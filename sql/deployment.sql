@@ -42,3 +42,25 @@ SELECT key_id
 INSERT INTO data_keys (key_id)
 VALUES ($1)
     ON CONFLICT DO NOTHING;
+
+-- name: reserve_operations :execrows
+-- params: key_id, operations, most
+-- Counts before anything is sealed. Nothing is reserved beyond `most` (NULL: no bound), or of a retired key.
+INSERT INTO data_keys AS k (key_id, operations)
+VALUES ($1, $2)
+    ON CONFLICT (key_id) DO UPDATE
+   SET operations = k.operations + $2
+ WHERE k.retired_at IS NULL
+   AND ($3::bigint IS NULL OR k.operations + $2 <= $3);
+
+-- name: retire_key :execrows
+-- params: key_id
+-- Takes a data key from sealing for good: no process reserves a use of it any more.
+INSERT INTO data_keys AS k (key_id, retired_at)
+VALUES ($1, now())
+    ON CONFLICT (key_id) DO UPDATE
+   SET retired_at = coalesce(k.retired_at, now());
+
+-- name: list_operations :many
+SELECT key_id, operations
+  FROM data_keys;

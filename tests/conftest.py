@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import opaque_ke_py
@@ -221,6 +222,30 @@ def codec(ring) -> object:
     from cypher.crypto.codec import FieldCodec
 
     return FieldCodec(ring)
+
+
+@pytest.fixture
+async def leases(postgres_config: PostgresConfig, ring) -> AsyncIterator[object]:
+    """Counts of uses on this test's own database, a million for each key."""
+    from cypher.maintenance.leases import Leases
+    from cypher.postgres import Database
+    from cypher.repositories.deployment import DeploymentOnly
+
+    database = await Database.open(postgres_config, DeploymentOnly.over)
+    yield Leases(database, ring, 1_000_000)
+    await database.close()
+
+
+@pytest.fixture
+def keeper(db, ring, leases) -> object:
+    from cypher.auth.audit import Audit
+    from cypher.crypto.blind_index import BlindIndex
+    from cypher.crypto.keyring import RotationPolicy
+    from cypher.maintenance.key_keeping import KeyKeeper
+
+    policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+    audit = Audit(SystemClock(), BlindIndex(ring))
+    return KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=SystemClock(), policy=policy)
 
 
 @pytest.fixture

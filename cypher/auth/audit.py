@@ -37,6 +37,7 @@ class Happening:
     session_id: UUID | None = None
     username: str | None = None  #: for events whose subject is only a name; indexed and sealed
     note: str | None = None
+    by_itself: bool = False  #: nobody asked for it: the service did what was due
 
 
 class Audit:
@@ -64,6 +65,7 @@ class Audit:
 
     def _entry(self, happening: Happening, source: Source | None) -> AuditEntry:
         event, name = happening.event, happening.username
+        nobody = "service" if happening.by_itself else "operator"
         details = Details(
             address=source.address if source else None,
             user_agent=source.user_agent if source else None,
@@ -78,7 +80,7 @@ class Audit:
             outcome=happening.outcome.value,
             reason=happening.reason,
             severity="alert" if event in ALARMING else "info",
-            actor_type="user" if source else "operator",
+            actor_type="user" if source else nobody,
             actor_id=str(happening.user_id) if source and happening.user_id else None,
             user_id=happening.user_id,
             session_id=happening.session_id,

@@ -18,7 +18,11 @@ class Event(StrEnum):
     TOKEN_REUSED = "token.refresh.reused"  # noqa: S105 - the name of an event
     TOKEN_REVOKED = "token.access.revoked"  # noqa: S105 - the name of an event
     FIELD_OPEN_FAILED = "crypto.open_failed"
+    KEY_PREPARED = "crypto.key.prepared"
     KEY_ROTATED = "crypto.key.rotated"
+    KEY_DESTROYED = "crypto.key.destroyed"
+    MASTER_PASSWORD_CHANGED = "crypto.master_password.changed"  # noqa: S105 - the name of an event
+    INDEX_ROTATED = "crypto.index.rotated"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
 

@@ -6,6 +6,7 @@ There is one failure, without detail, and no trial: the key id picks the key.
 import base64
 import secrets
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cypher.crypto import base64url
 from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keys import SEALING, Algorithm, Key, Purpose, UnknownKey
+from cypher.crypto.keys import COUNTED, SEALING, Algorithm, Key, Purpose, UnknownKey
 from cypher.errors import FieldDoesNotOpen
 
 NONCE = 12
@@ -49,15 +50,41 @@ class Cell:
         return f"{self.table}.{self.column} {row}"
 
 
+class UseCount(Protocol):
+    """Counts what is sealed under a key before it is sealed, so that a crash counts too many and never too few."""
+
+    def take(self, key_id: str) -> bool:
+        """Take one use of those that are reserved; False when there is none."""
+        ...
+
+    async def reserve(self, key: Key) -> None:
+        """Reserve uses of a key, or see to it that the ring has another."""
+        ...
+
+
+class Uncounted:
+    """For values that no database keeps."""
+
+    def take(self, key_id: str) -> bool:
+        return True
+
+    async def reserve(self, key: Key) -> None:
+        return None
+
+
 class FieldCodec:
     """Seals under the active key of a purpose, opens with whichever key sealed."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, uses: UseCount | None = None) -> None:
         self._ring = ring
+        self._uses = uses or Uncounted()
 
     async def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
         """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late."""
         key = await self._ring.confirmed(purpose)
+        while purpose in COUNTED and not self._uses.take(key.id):
+            await self._uses.reserve(key)
+            key = await self._ring.confirmed(purpose)
         return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
 
     async def open(self, sealed: Sealed, cell: Cell) -> bytes:

@@ -6,19 +6,20 @@ The ring follows its store: what another process writes is taken over, unless it
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from uuid import UUID
 
 from cypher.clock import Clock
-from cypher.crypto.keys import Algorithm, Key, KeyInfo, Purpose, State, UnknownKey
+from cypher.crypto.keys import Algorithm, Key, KeyInfo, KeyUse, Purpose, RotationPolicy, State, UnknownKey
 from cypher.crypto.keystore import KeyStore, StoredKey, StoredRing
 from cypher.crypto.making import make_key, make_ring, new_kdf
 from cypher.crypto.view import RingView
 from cypher.crypto.wrapping import KeyEncryptionKey
 from cypher.errors import KeyStoreRefused, KeysUnavailable
 
-__all__ = ["Algorithm", "Key", "KeyInfo", "KeyRing", "Purpose", "State", "UnknownKey"]
+__all__ = ["Algorithm", "Key", "KeyInfo", "KeyRing", "KeyUse", "Purpose", "RotationPolicy", "State", "UnknownKey"]
 
 logger = logging.getLogger("cypher.crypto")
 
@@ -164,9 +165,28 @@ class KeyRing:
             raise KeyStoreRefused(f"The key store at {self._store.describe()} has no key for {purpose}.")
         return keys[0]
 
-    def get_key_info(self) -> tuple[KeyInfo, ...]:
-        """Return all that may be shown of every key, of destroyed ones as well."""
-        return self._view.infos()
+    def get_key_info(
+        self, uses: Mapping[str, KeyUse] = MappingProxyType({}), policy: RotationPolicy | None = None
+    ) -> tuple[KeyInfo, ...]:
+        """Return all that may be shown of every key, of destroyed ones as well, in the order they were made.
+
+        With `uses`, by key id, also what the database knows of them; with `policy` when the next ones are due.
+        """
+        unknown = KeyUse()
+        return tuple(
+            replace(
+                info,
+                operations=uses.get(info.id, unknown).operations,
+                rows_remaining=uses.get(info.id, unknown).rows,
+                next_rotation_at=policy.next_rotation(info.purpose, info.state, info.activated_at) if policy else None,
+            )
+            for info in self._view.infos()
+        )
+
+    @property
+    def stored(self) -> StoredRing:
+        """The ring as it was last read, every key in it wrapped."""
+        return self._view.stored
 
     def reload(self) -> bool:
         """Look at the store and take over what is new; tell whether anything was.
@@ -185,10 +205,11 @@ class KeyRing:
             self._confirmed_at = self._looked_at
             return changed
 
-    def change(self, edit: Callable[[StoredRing], StoredRing]) -> None:
+    def change(self, edit: Callable[[StoredRing], StoredRing]) -> bool:
         """Write the store, as nothing else does: lock it, read it anew, edit, count one generation on.
 
-        An edit that returns its argument writes nothing. Raises KeyStoreRefused, and has written nothing, when
+        An edit that returns its argument writes nothing, and the answer is False. Run it off the loop: it waits.
+        Raises KeyStoreRefused, and has written nothing, when
         the store does not open with the password of this process any more or is not the ring it was.
         """
         with self._store.lock():
@@ -197,13 +218,17 @@ class KeyRing:
                 raise self._gone()
             self._require_ours(before)
             after = edit(before)
-            if after is not before:
+            changed = after is not before
+            if changed:
                 self._store.write(replace(after, generation=before.generation + 1))
         self.reload()
+        return changed
 
-    def new_key(self, purpose: Purpose, algorithm: Algorithm) -> StoredKey:
-        """Make an active key of random bytes, wrapped, for an edit to add."""
-        return make_key(self._kek, self._clock.now(), purpose, algorithm)
+    def new_key(
+        self, purpose: Purpose, algorithm: Algorithm, *, state: State = State.ACTIVE, secret: bytes | None = None
+    ) -> StoredKey:
+        """Make a key of random bytes, or of those given, wrapped, for an edit to add."""
+        return make_key(self._kek, self._clock.now(), purpose, algorithm, secret, state=state)
 
     def _is_confirmed(self) -> bool:
         return self._clock.monotonic() - self._confirmed_at <= CONFIRMED_SECONDS

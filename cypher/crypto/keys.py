@@ -1,7 +1,7 @@
 """What a key is: its purpose, its algorithm, its state. No key is made, read or used here."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -22,7 +22,7 @@ class Purpose(StrEnum):
 class State(StrEnum):
     """Where a key is in its life. It goes through these in order and never back."""
 
-    PENDING = "pending"
+    PENDING = "pending"  #: known to everybody before it serves: in the JWKS, in look-ups by a blind index
     ACTIVE = "active"  #: one for each purpose
     DECRYPT_ONLY = "decrypt_only"
     DESTROYED = "destroyed"
@@ -41,8 +41,12 @@ class Algorithm(StrEnum):
 #: Keys that seal; the others must never meet a cipher.
 SEALING = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA})
 CIPHERS = frozenset({Algorithm.FERNET, Algorithm.AES_256_GCM})
-#: States in which a key is still of use: what it made can be read.
-LIVE = frozenset({State.ACTIVE, State.DECRYPT_ONLY})
+#: States in which a key is of use: what it made, or is about to make, can be read.
+LIVE = frozenset({State.PENDING, State.ACTIVE, State.DECRYPT_ONLY})
+#: Keys that are replaced when they have served long enough; the others by hand, or never.
+REPLACED_BY_AGE = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.SIGNING})
+#: A refill of the cache seals: counted, a key would be worn out in hours.
+COUNTED = frozenset({Purpose.DATA})
 
 #: Bytes of a server setup of OPAQUE: OPRF seed 64, private key 32, key for unknown clients 32.
 OPAQUE_SETUP = 128
@@ -80,6 +84,35 @@ class KeyInfo:
     state: State
     created_at: datetime
     activated_at: datetime | None
+    replaced_at: datetime | None = None  #: when the next one took over
+    #: What the database knows; None where it was not asked, or knows nothing of such a key.
+    operations: int | None = None
+    rows_remaining: int | None = None
+    next_rotation_at: datetime | None = None  #: by age; an earlier one by operations cannot be foreseen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUse:
+    """What a database knows of a key."""
+
+    operations: int | None = None  #: values sealed, counted by reservation: never too few
+    rows: int | None = None  #: values in the database that only this key opens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationPolicy:
+    """How long a key serves, and how long what it made is met afterwards."""
+
+    age: timedelta
+    operations: int
+    token_life: timedelta = timedelta(hours=1)  #: the longest life of an access token
+    redis_life: timedelta = timedelta(hours=1)  #: the longest life of a sealed value in Redis
+
+    def next_rotation(self, purpose: Purpose, state: State, activated_at: datetime | None) -> datetime | None:
+        """Return when a key is to be replaced by age; None for one that is not active, or not replaced by age."""
+        if purpose not in REPLACED_BY_AGE or state is not State.ACTIVE or activated_at is None:
+            return None
+        return activated_at + self.age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,9 +46,15 @@ def make_ring(
 
 
 def make_key(
-    kek: KeyEncryptionKey, now: datetime, purpose: Purpose, algorithm: Algorithm, secret: bytes | None = None
+    kek: KeyEncryptionKey,
+    now: datetime,
+    purpose: Purpose,
+    algorithm: Algorithm,
+    secret: bytes | None = None,
+    *,
+    state: State = State.ACTIVE,
 ) -> StoredKey:
-    """Return an active key, wrapped: `secret`, or 32 random bytes. Raises ValueError where these do not fit."""
+    """Return a key, wrapped: `secret`, or 32 random bytes. Raises ValueError where these do not fit."""
     if secret is None and purpose is not Purpose.OPAQUE:
         secret = secrets.token_bytes(secret_length(purpose))
     if secret is None or len(secret) != secret_length(purpose):
@@ -60,8 +66,8 @@ def make_key(
         id=key_id,
         purpose=purpose,
         algorithm=algorithm,
-        state=State.ACTIVE,
+        state=state,
         created_at=now,
-        activated_at=now,
+        activated_at=now if state is State.ACTIVE else None,
         wrapped=kek.wrap(purpose, key_id, secret),
     )

@@ -1,62 +1,120 @@
-"""When a key has served long enough, and how the next one takes over without a pause."""
+"""How the next key takes over without a pause: pure changes of a ring, made under its store's lock.
 
-from dataclasses import dataclass, replace
+Whatever finds a key due looks again after the lock is held: of N processes one makes the new key.
+"""
+
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keys import CIPHERS, Algorithm, KeyInfo, Purpose, State
+from cypher.crypto.keys import CIPHERS, SEALING, Algorithm, KeyInfo, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import StoredKey, StoredRing
 from cypher.errors import OperatorError
 
-#: Purposes whose old keys simply go on opening what they sealed. Any other change of key needs more than this.
-ROTATABLE = frozenset({Purpose.DATA, Purpose.CACHE})
-#: A refill of the cache seals: counted, a key would be worn out in hours.
-COUNTED = frozenset({Purpose.DATA})
+__all__ = ["RotationPolicy", "keep_by_age", "rotate"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RotationPolicy:
-    """How long a key serves."""
-
-    age: timedelta
-    operations: int
-
-
-def rotation_due(key: KeyInfo, now: datetime, operations: int, policy: RotationPolicy) -> bool:
-    """Tell whether an active key is to be replaced: by age since it became active, or by count of its uses."""
-    if key.purpose not in ROTATABLE or key.state is not State.ACTIVE or key.activated_at is None:
-        return False
-    worn_out = key.purpose in COUNTED and operations >= policy.operations
-    return worn_out or now - key.activated_at >= policy.age
+#: The index has a way of its own (every row is indexed anew); fake records must be the same for ever.
+BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
+#: A signing key stands in the JWKS for this time before it signs, so that whoever caches the JWKS has it.
+NOTICE = timedelta(hours=1)
+#: A process may use the key that it last saw active for 30 s; clocks differ a little.
+MARGIN = timedelta(minutes=5)
 
 
 def rotate(
-    ring: KeyRing, purpose: Purpose, *, algorithm: Algorithm | None = None, replacing: str | None = None
-) -> KeyInfo:
-    """Make a new active key; the old one only opens from now on. Run it off the loop: it waits for a lock.
+    ring: KeyRing,
+    purpose: Purpose,
+    *,
+    algorithm: Algorithm | None = None,
+    replacing: str | None = None,
+    secret: bytes | None = None,
+) -> KeyInfo | None:
+    """Make the next key of a purpose; the old one only opens from now on. Run it off the loop: it waits for a lock.
 
-    `algorithm` stays what it was when None. With `replacing`, the id of the key that was found due, nothing
-    happens when another process has replaced that key meanwhile, so that N which find it due make one new key.
+    A signing key becomes `pending`, any other `active`. `algorithm` stays what it was when None; `secret` is for a
+    setup of OPAQUE. With `replacing`, the id of the key that was found due, nothing happens, and the answer is None,
+    when another process has replaced that key meanwhile.
     Raises OperatorError, and has written nothing, when the purpose or the algorithm is not for this.
     """
-    if purpose not in ROTATABLE:
-        raise OperatorError(f"Keys for {purpose} are not rotated this way; data and cache are.")
-    if algorithm is not None and algorithm not in CIPHERS:
-        raise OperatorError(f"{algorithm} does not seal; the ciphers are {' and '.join(sorted(CIPHERS))}.")
+    _require_rotatable(purpose, algorithm)
     made: list[StoredKey] = []
 
     def turn(stored: StoredRing) -> StoredRing:
         old = stored.active(purpose)
-        if replacing is not None and old is not None and old.id != replacing:
+        if old is None or (replacing is not None and old.id != replacing):
             return stored
-        made.append(ring.new_key(purpose, algorithm or (old.algorithm if old else Algorithm.FERNET)))
-        return replace(stored, keys=(*(_retired(key, purpose) for key in stored.keys), made[0]))
+        made.append(_next_key(ring, stored, old, algorithm, secret))
+        return _added(stored, made[0])
 
     ring.change(turn)
-    return (ring.find(made[0].id) if made else None) or ring.primary(purpose)
+    return next((info for info in ring.get_key_info() if made and info.id == made[0].id), None)
 
 
-def _retired(key: StoredKey, purpose: Purpose) -> StoredKey:
-    if key.purpose is purpose and key.state is State.ACTIVE:
-        return replace(key, state=State.DECRYPT_ONLY)
-    return key
+def keep_by_age(ring: KeyRing, now: datetime, policy: RotationPolicy) -> tuple[KeyInfo, ...]:
+    """Do what age demands: make new keys, activate the pending one, destroy what nothing can need any more.
+
+    Returns the keys that were made or changed by this call. Costs nothing when nothing is due.
+    """
+    if _aged(ring, ring.stored, now, policy) is ring.stored:
+        return ()
+    before = {info.id: info.state for info in ring.get_key_info()}
+    if not ring.change(lambda stored: _aged(ring, stored, now, policy)):
+        return ()
+    return tuple(info for info in ring.get_key_info() if before.get(info.id) is not info.state)
+
+
+def _aged(ring: KeyRing, stored: StoredRing, now: datetime, policy: RotationPolicy) -> StoredRing:
+    aged = stored
+    for key in stored.keys:
+        if _is_old(key, now, policy) and aged.pending(key.purpose) is None:
+            aged = _added(aged, _next_key(ring, aged, key, None, None))
+        elif key.purpose is Purpose.SIGNING and key.state is State.PENDING and now - key.created_at >= NOTICE:
+            aged = _activated(aged, key, now)
+        elif key.state is State.DECRYPT_ONLY and _is_forgotten(stored, key, now, policy):
+            aged = aged.with_key(replace(key, state=State.DESTROYED, wrapped=""))
+    return aged
+
+
+def _is_old(key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
+    due = policy.next_rotation(key.purpose, key.state, key.activated_at)
+    return due is not None and now >= due
+
+
+def _is_forgotten(stored: StoredRing, key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
+    """Tell whether all that a key has made has expired by itself. What lies in PostgreSQL never does."""
+    lives = {Purpose.CACHE: policy.redis_life, Purpose.SIGNING: policy.token_life}
+    replaced_at = stored.replaced_at(key)
+    return key.purpose in lives and replaced_at is not None and now >= replaced_at + lives[key.purpose] + MARGIN
+
+
+def _next_key(
+    ring: KeyRing, stored: StoredRing, old: StoredKey, algorithm: Algorithm | None, secret: bytes | None
+) -> StoredKey:
+    if stored.pending(old.purpose) is not None:
+        raise OperatorError(f"A new key for {old.purpose} is pending already; it takes over by itself.")
+    state = State.PENDING if old.purpose is Purpose.SIGNING else State.ACTIVE
+    return ring.new_key(old.purpose, algorithm or old.algorithm, state=state, secret=secret)
+
+
+def _added(stored: StoredRing, new: StoredKey) -> StoredRing:
+    if new.state is State.ACTIVE:
+        stored = _retired(stored, new.purpose)
+    return replace(stored, keys=(*stored.keys, new))
+
+
+def _activated(stored: StoredRing, key: StoredKey, now: datetime) -> StoredRing:
+    retired = _retired(stored, key.purpose)
+    return retired.with_key(replace(key, state=State.ACTIVE, activated_at=now))
+
+
+def _retired(stored: StoredRing, purpose: Purpose) -> StoredRing:
+    old = stored.active(purpose)
+    return stored.with_key(replace(old, state=State.DECRYPT_ONLY)) if old else stored
+
+
+def _require_rotatable(purpose: Purpose, algorithm: Algorithm | None) -> None:
+    if purpose not in BY_HAND:
+        names = ", ".join(sorted(BY_HAND))
+        raise OperatorError(f"Keys for {purpose} are not rotated this way; {names} are.")
+    if algorithm is not None and (algorithm not in CIPHERS or purpose not in SEALING):
+        raise OperatorError(f"{algorithm} does not seal {purpose}; the ciphers are {' and '.join(sorted(CIPHERS))}.")

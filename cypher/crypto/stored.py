@@ -5,7 +5,7 @@ Reading is strict: whatever this version would not have written is corrupt, neve
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -63,6 +63,20 @@ class StoredRing:
     def active(self, purpose: Purpose) -> StoredKey | None:
         """Return the key that new things of this purpose are made with."""
         return next((key for key in self.keys if key.purpose is purpose and key.state is State.ACTIVE), None)
+
+    def pending(self, purpose: Purpose) -> StoredKey | None:
+        """Return the key that is about to become active."""
+        return next((key for key in self.keys if key.purpose is purpose and key.state is State.PENDING), None)
+
+    def replaced_at(self, key: StoredKey) -> datetime | None:
+        """Return when the next key of its purpose took over: keys stand in the order in which they were made."""
+        later = self.keys[self.keys.index(key) + 1 :]
+        moments = (other.activated_at for other in later if other.purpose is key.purpose)
+        return next((moment for moment in moments if moment is not None), None)
+
+    def with_key(self, changed: StoredKey) -> "StoredRing":
+        """Return the ring with one key put in the place of the one of its id."""
+        return replace(self, keys=tuple(changed if key.id == changed.id else key for key in self.keys))
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -162,6 +176,7 @@ def _key(key: _Key) -> StoredKey:
 def _require_consistent(keys: Sequence[StoredKey]) -> None:
     if len({key.id for key in keys}) != len(keys):
         raise ValueError("two keys have one id")
-    active = Counter(key.purpose for key in keys if key.state is State.ACTIVE)
-    if any(count > 1 for count in active.values()):
-        raise ValueError("two keys of one purpose are active")
+    for state in (State.ACTIVE, State.PENDING):
+        found = Counter(key.purpose for key in keys if key.state is state)
+        if any(count > 1 for count in found.values()):
+            raise ValueError(f"two keys of one purpose are {state}")

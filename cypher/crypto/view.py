@@ -37,7 +37,7 @@ class RingView:
         return tuple(sorted((key for key in keys if key is not None), key=lambda key: key.created_at))
 
     def infos(self) -> tuple[KeyInfo, ...]:
-        """Return all that may be shown of every key."""
+        """Return all that may be shown of every key, in the order in which they were made."""
         return tuple(
             KeyInfo(
                 id=key.id,
@@ -46,6 +46,7 @@ class RingView:
                 state=key.state,
                 created_at=key.created_at,
                 activated_at=key.activated_at,
+                replaced_at=self.stored.replaced_at(key),
             )
             for key in self.stored.keys
         )

@@ -3,26 +3,24 @@
 import asyncio
 import logging
 
-from cypher.crypto.keyring import KeyRing
-from cypher.maintenance.key_identity import note_ring
+from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 
 logger = logging.getLogger("cypher.maintenance")
 
 #: A key that another process has made is known here after this time; to meet its id is faster.
-RELOAD_SECONDS = 5.0
+ROUND_SECONDS = 5.0
 #: Partitions are made two months ahead, ended tokens live for minutes: once an hour is often enough for both.
 ROUNDS_A_SWEEP = 720
 
 
-async def keep_house(db: Database[Repositories], ring: KeyRing, *, pause: float = RELOAD_SECONDS) -> None:
+async def keep_house(keys: KeyKeeper, db: Database[Repositories], *, pause: float = ROUND_SECONDS) -> None:
     """Run until cancelled. What fails is logged and tried again in the next round."""
-    rounds, noted = 0, 0
+    rounds = 0
     while True:
         try:
-            await asyncio.to_thread(ring.reload)
-            noted = await _note(db, ring, noted)
+            await keys.keep()
             if rounds % ROUNDS_A_SWEEP == 0:
                 await _sweep(db)
             rounds += 1
@@ -31,15 +29,6 @@ async def keep_house(db: Database[Repositories], ring: KeyRing, *, pause: float 
             # of an error may hold values.
             logger.error("housekeeping failed and is tried again: %s", type(exc).__qualname__)
         await asyncio.sleep(pause)
-
-
-async def _note(db: Database[Repositories], ring: KeyRing, noted: int) -> int:
-    """Tell the database of a newer ring; returns the generation it knows."""
-    generation = ring.generation
-    if generation != noted:
-        async with db.transaction() as repos:
-            await note_ring(repos.deployment, ring)
-    return generation
 
 
 async def _sweep(db: Database[Repositories]) -> None:

@@ -59,6 +59,18 @@ class DeploymentRepository:
         """Note a data key before it seals; False when it was noted before."""
         return await self._run.execrows(sql.insert_data_key, key_id) == 1
 
+    async def reserve_operations(self, key_id: str, operations: int, most: int | None) -> bool:
+        """Count uses of a data key beforehand; False, and nothing is counted, beyond `most` or for a retired key."""
+        return await self._run.execrows(sql.reserve_operations, key_id, operations, most) == 1
+
+    async def retire_key(self, key_id: str) -> None:
+        """Take a data key from sealing for good."""
+        await self._run.execrows(sql.retire_key, key_id)
+
+    async def list_operations(self) -> dict[str, int]:
+        """Return how many uses of each data key were reserved."""
+        return {row["key_id"]: row["operations"] for row in await self._run.many(sql.list_operations)}
+
 
 @dataclass(frozen=True, slots=True)
 class DeploymentOnly:

@@ -11,8 +11,8 @@ from tests.factories import as_owner
 
 
 @contextlib.asynccontextmanager
-async def house(db, ring):
-    task = asyncio.create_task(keep_house(db, ring, pause=0.01))
+async def house(db, keeper):
+    task = asyncio.create_task(keep_house(keeper, db, pause=0.01))
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -23,11 +23,11 @@ async def seen_keys(db) -> list[str]:
         return await repos.deployment.list_data_keys()
 
 
-async def test_a_fault_is_logged_and_the_sweep_is_made_up_for(db, ring, postgres_config, caplog) -> None:
+async def test_a_fault_is_logged_and_the_sweep_is_made_up_for(db, keeper, postgres_config, caplog) -> None:
     with caplog.at_level(logging.ERROR, logger="cypher.maintenance"):
         as_owner(postgres_config, "ALTER FUNCTION make_audit_partitions() RENAME TO mislaid")
         as_owner(postgres_config, f"DROP TABLE {_partitions(postgres_config)[-1]}")
-        async with house(db, ring), asyncio.timeout(5):
+        async with house(db, keeper), asyncio.timeout(5):
             while not caplog.records:
                 await asyncio.sleep(0.01)
             as_owner(postgres_config, "ALTER FUNCTION mislaid() RENAME TO make_audit_partitions")
@@ -36,8 +36,8 @@ async def test_a_fault_is_logged_and_the_sweep_is_made_up_for(db, ring, postgres
     assert "QueryFailed" in caplog.text
 
 
-async def test_a_key_made_elsewhere_is_noted_in_the_database(db, ring) -> None:
-    async with house(db, ring), asyncio.timeout(5):
+async def test_a_key_made_elsewhere_is_noted_in_the_database(db, ring, keeper) -> None:
+    async with house(db, keeper), asyncio.timeout(5):
         while not await seen_keys(db):
             await asyncio.sleep(0.01)
         key = await asyncio.to_thread(rotate, ring, Purpose.DATA)
