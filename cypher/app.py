@@ -26,11 +26,13 @@ from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.session_cache import SessionCache
 from cypher.errors import KeyStoreRefused, SchemaRefused
+from cypher.maintenance.background import RATE, BackgroundReencryption
 from cypher.maintenance.key_identity import open_key_ring
 from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.maintenance.leases import Leases
+from cypher.maintenance.reencryption import Reencryption
 from cypher.migrate import names, pending
-from cypher.postgres import Database
+from cypher.postgres import MAINTENANCE_SECONDS, Database
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
@@ -46,6 +48,7 @@ class Resources:
     codec: FieldCodec
     index: BlindIndex
     db: Database[Repositories]
+    upkeep: Database[Repositories]  #: a few connections whose statements may take minutes
     redis: RedisClient
     audit: Audit
     keys: KeyKeeper
@@ -66,13 +69,16 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         ring = await _key_ring(config, uncoded, clock, may_create=may_create_keys)
         leases = Leases(uncoded, ring, config.keys.rotation_operations)
         codec, index = FieldCodec(ring, leases), BlindIndex(ring)
-        db = await Database.open(config.postgres, repositories_over(ring, codec, index))
+        over = repositories_over(ring, codec, index)
+        db = await Database.open(config.postgres, over)
         closing.push_async_callback(db.close)
+        few = replace(config.postgres, pool_max=2)
+        upkeep = await Database.open(few, over, statement_seconds=MAINTENANCE_SECONDS)
+        closing.push_async_callback(upkeep.close)
         redis = RedisClient.open(config.redis, clock)
         closing.push_async_callback(redis.close)
         audit = Audit(clock, index)
-        policy = RotationPolicy(age=config.keys.rotation_age, operations=config.keys.rotation_operations)
-        keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=policy)
+        keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=rotation_policy(config))
         yield Resources(
             config=config,
             clock=clock,
@@ -80,10 +86,16 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
             codec=codec,
             index=index,
             db=db,
+            upkeep=upkeep,
             redis=redis,
             audit=audit,
             keys=keys,
         )
+
+
+def rotation_policy(config: Config) -> RotationPolicy:
+    """Return when keys are due, of the settings."""
+    return RotationPolicy(age=config.keys.rotation_age, operations=config.keys.rotation_operations)
 
 
 async def _key_ring(config: Config, db: Database[DeploymentOnly], clock: Clock, *, may_create: bool) -> KeyRing:
@@ -91,6 +103,18 @@ async def _key_ring(config: Config, db: Database[DeploymentOnly], clock: Clock, 
         raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
     store = DirectoryKeyStore(config.keys.path)
     return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
+
+
+def reencryption(open_: Resources, rate: int | None) -> Reencryption:
+    """Wire a run of re-encryption."""
+    return Reencryption(db=open_.upkeep, ring=open_.ring, codec=open_.codec, clock=open_.clock, rate=rate)
+
+
+def background_reencryption(open_: Resources) -> BackgroundReencryption:
+    """Wire the re-encryption that nobody has to ask for."""
+    return BackgroundReencryption(
+        db=open_.upkeep, ring=open_.ring, clock=open_.clock, make=lambda: reencryption(open_, RATE)
+    )
 
 
 def build_services(open_: Resources) -> Services:
@@ -118,6 +142,7 @@ def build_services(open_: Resources) -> Services:
             db=db,
             flows=flows,
             opaque=opaque,
+            ring=ring,
             audit=audit,
             clock=clock,
             is_open=config.registration == "open",

@@ -73,6 +73,7 @@ class KeysConfig:
     rotation_age: timedelta
     rotation_operations: int
     destroy_delay: timedelta
+    reencrypt_background: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +210,7 @@ def _keys(read: SettingsReader, embedded_path: Path | None) -> KeysConfig:
     """`embedded_path` is where keys go when PostgreSQL is embedded; only then may they be made without being asked."""
     password, path = read.secret("MASTER_ENCRYPTION_PASSWORD"), read.text("KEY_STORE_PATH")
     if password is not None:
-        _check_master_password(read, password.reveal())
+        check_master_password(read, "MASTER_ENCRYPTION_PASSWORD", password.reveal())
     elif embedded_path is None:
         read.refuse("MASTER_ENCRYPTION_PASSWORD is needed when POSTGRES_HOST is set")
     if path is None and embedded_path is None:
@@ -220,16 +221,18 @@ def _keys(read: SettingsReader, embedded_path: Path | None) -> KeysConfig:
         path=Path(path) if path else embedded_path or Path(),
         rotation_age=timedelta(days=read.number("KEY_ROTATION_DAYS", 90, low=1, high=3650)),
         rotation_operations=read.number("KEY_ROTATION_OPERATIONS", 1_000_000, low=1, high=10**12),
-        # Another process may go on sealing for 30 s with a key that has left `active`.
-        destroy_delay=read.seconds("KEY_DESTROY_DELAY_SECONDS", 600, low=30, high=LONGEST),
+        # Another process may go on sealing for 30 s with a key that has left `active`, in a transaction that lasts.
+        destroy_delay=read.seconds("KEY_DESTROY_DELAY_SECONDS", 600, low=60, high=LONGEST),
+        reencrypt_background=read.choice("REENCRYPT_BACKGROUND", "on", ("on", "off")) == "on",
     )
 
 
-def _check_master_password(read: SettingsReader, password: str) -> None:
+def check_master_password(read: SettingsReader, name: str, password: str) -> None:
+    """Refuse a password that could be guessed; `name` is what the operator calls it."""
     if len(password) < MASTER_PASSWORD_LENGTH:
-        read.refuse(f"MASTER_ENCRYPTION_PASSWORD must have {MASTER_PASSWORD_LENGTH} characters or more")
+        read.refuse(f"{name} must have {MASTER_PASSWORD_LENGTH} characters or more")
     if password.strip().casefold() in EXAMPLE_PASSWORDS:
-        read.refuse("MASTER_ENCRYPTION_PASSWORD is the example from the documentation: draw your own")
+        read.refuse(f"{name} is the example from the documentation: draw your own")
 
 
 def _http(read: SettingsReader) -> HttpConfig:

@@ -205,6 +205,10 @@ class KeysUnavailable(Unavailable):
     """The key store is away for a moment: try again."""
 
 
+class NamesBusy(Unavailable):
+    """Usernames are being indexed anew: try again later."""
+
+
 # -- the operator acts --------------------------------------------------------------------------------------
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from cypher.app import build_services, resources
+from cypher.app import Resources, background_reencryption, build_services, resources
 from cypher.clock import Clock
 from cypher.config import Config
 from cypher.errors import OperatorError
-from cypher.maintenance.housekeeping import keep_house
+from cypher.maintenance.background import PAUSE_SECONDS
+from cypher.maintenance.housekeeping import House, repeat
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 
@@ -43,10 +44,18 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             ) from exc
         if not await open_.redis.ping():
             logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
-        house = asyncio.create_task(keep_house(open_.keys, open_.db))
+        tasks = [asyncio.create_task(work) for work in _maintenance(open_)]
         try:
             yield server
         finally:
-            house.cancel()
-            await asyncio.gather(house, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await server.stop()
+
+
+def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:
+    """What goes on beside the requests."""
+    yield repeat(House(open_.keys, open_.db).keep)
+    if open_.config.keys.reencrypt_background:
+        yield repeat(background_reencryption(open_).sweep, pause=PAUSE_SECONDS)

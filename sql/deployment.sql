@@ -64,3 +64,21 @@ VALUES ($1, now())
 -- name: list_operations :many
 SELECT key_id, operations
   FROM data_keys;
+
+-- name: share_names :one
+-- Held to the end of the transaction by whoever gives somebody a name, beside others who do. The generation is the
+-- newest state of the key store that was written down here.
+SELECT pg_try_advisory_xact_lock_shared(hashtextextended('cypher.names', 0)) AS held, generation
+  FROM key_store_identity;
+
+-- name: wait_for_names :exec
+-- Waits until nobody who began before is giving somebody a name.
+SELECT pg_advisory_xact_lock(hashtextextended('cypher.names', 0));
+
+-- name: try_reencryption :value
+-- Held to the end of the transaction by the one instance that re-encrypts in the background.
+SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption', 0));
+
+-- name: stay_idle :exec
+-- For a transaction that only holds a lock: it has no snapshot, and keeps nothing from being vacuumed.
+SET LOCAL idle_in_transaction_session_timeout = 0;

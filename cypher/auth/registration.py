@@ -8,10 +8,12 @@ import msgspec
 from cypher.auth import usernames
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event, Outcome
+from cypher.auth.naming import hold_names
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.source import Source
 from cypher.auth.types import RegistrationStarted
 from cypher.clock import Clock, new_bytes, new_id
+from cypher.crypto.keyring import KeyRing
 from cypher.ephemeral.flows import FlowStore
 from cypher.errors import FlowExpired, RegistrationClosed, UsernameTaken
 from cypher.postgres import Database
@@ -40,6 +42,7 @@ class Registration:
         db: Database[Repositories],
         flows: FlowStore,
         opaque: OpaqueServer,
+        ring: KeyRing,
         audit: Audit,
         clock: Clock,
         is_open: bool,
@@ -48,6 +51,7 @@ class Registration:
         self._db = db
         self._flows = flows
         self._opaque = opaque
+        self._ring = ring
         self._audit = audit
         self._clock = clock
         self._is_open = is_open
@@ -93,6 +97,7 @@ class Registration:
 
     async def _insert(self, pending: PendingRegistration, record: bytes, source: Source) -> User | None:
         async with self._db.transaction() as repos:
+            await hold_names(repos, self._ring)
             user = await repos.users.insert_user(
                 user_id=pending.user_id,
                 username=pending.username,

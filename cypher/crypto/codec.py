@@ -94,6 +94,21 @@ class FieldCodec:
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
 
+    def reseal(self, sealed: Sealed, cell: Cell, key: Key) -> Sealed:
+        """Move a value to another key; it stays in its cell. Its old key must be known to the ring already.
+
+        Not counted as a use: every cell has a key of its own, the limit is policy, and a sweep must be able to end.
+        Raises FieldDoesNotOpen as `open` does. Safe off the loop.
+        """
+        old = self._ring.find(sealed.key_id)
+        try:
+            if old is None:
+                raise UnknownKey
+            plaintext = _decrypt(old, sealed.ciphertext, cell.info())
+        except (InvalidToken, InvalidTag, UnknownKey, ValueError):
+            raise FieldDoesNotOpen(cell.name()) from None
+        return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
+
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
     _require_sealing(key)

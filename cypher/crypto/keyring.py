@@ -12,9 +12,10 @@ from types import MappingProxyType
 from uuid import UUID
 
 from cypher.clock import Clock
+from cypher.crypto.checks import require_later_state, require_there, require_whole
 from cypher.crypto.keys import Algorithm, Key, KeyInfo, KeyUse, Purpose, RotationPolicy, State, UnknownKey
 from cypher.crypto.keystore import KeyStore, StoredKey, StoredRing
-from cypher.crypto.making import make_key, make_ring, new_kdf
+from cypher.crypto.making import make_key, make_ring, new_kdf, rewrap_ring
 from cypher.crypto.view import RingView
 from cypher.crypto.wrapping import KeyEncryptionKey
 from cypher.errors import KeyStoreRefused, KeysUnavailable
@@ -66,7 +67,7 @@ class KeyRing:
                 "MASTER_ENCRYPTION_PASSWORD to the one that it was made with. Nothing was changed."
             )
         view = RingView(stored, stamp, kek)
-        _require_whole(store, view)
+        require_whole(store, view)
         return cls(store, kek, clock, view)
 
     @classmethod
@@ -212,23 +213,36 @@ class KeyRing:
         Raises KeyStoreRefused, and has written nothing, when
         the store does not open with the password of this process any more or is not the ring it was.
         """
-        with self._store.lock():
-            before = self._store.read()
-            if before is None:
-                raise self._gone()
-            self._require_ours(before)
-            after = edit(before)
-            changed = after is not before
-            if changed:
-                self._store.write(replace(after, generation=before.generation + 1))
+        changed = self._write(edit)
         self.reload()
         return changed
+
+    def rewrap(self, master_password: str, rounds: int) -> None:
+        """Wrap every key anew, under another password or other rounds, in one write. Takes about 0.2 s or more.
+
+        Whatever happens, the store opens with the old password or with the new one. Every other process that has it
+        open writes nothing from now on and reports unhealthy, until it is started with the new password.
+        """
+        kdf = new_kdf(rounds)
+        kek = KeyEncryptionKey.from_password(master_password, kdf)
+        self._write(lambda stored: rewrap_ring(stored, self._kek, kek, kdf))
+        self._kek = kek
+        self.reload()
 
     def new_key(
         self, purpose: Purpose, algorithm: Algorithm, *, state: State = State.ACTIVE, secret: bytes | None = None
     ) -> StoredKey:
         """Make a key of random bytes, or of those given, wrapped, for an edit to add."""
         return make_key(self._kek, self._clock.now(), purpose, algorithm, secret, state=state)
+
+    def _write(self, edit: Callable[[StoredRing], StoredRing]) -> bool:
+        with self._store.lock():
+            before = require_there(self._store, self._store.read())
+            self._require_ours(before)
+            after = edit(before)
+            if after is not before:
+                self._store.write(replace(after, generation=before.generation + 1))
+        return after is not before
 
     def _is_confirmed(self) -> bool:
         return self._clock.monotonic() - self._confirmed_at <= CONFIRMED_SECONDS
@@ -245,45 +259,19 @@ class KeyRing:
         stamp = self._store.stamp()
         if stamp is not None and stamp == self._view.stamp:
             return False
-        stored = self._store.read()
-        if stored is None:
-            raise self._gone()
+        stored = require_there(self._store, self._store.read())
         changed = stored.generation != self.generation
         self._view = self._require_ours(stored, stamp)
         return changed
 
-    def _require_ours(self, stored: StoredRing, stamp: object = None) -> RingView:
+    def _require_ours(self, found: StoredRing, stamp: object = None) -> RingView:
         """Return the view of what was read if it is this ring or a later state of it, whole."""
-        where, ours = self._store.describe(), self._view.stored
-        if (stored.store_id, stored.epoch) != (ours.store_id, ours.epoch) or stored.generation < ours.generation:
-            raise KeyStoreRefused(
-                f"The key store at {where} is another or an older one than at the start. Bring the newest one back, "
-                "or start Cypher anew. Nothing was changed."
-            )
-        if not self._kek.opens(stored.check, stored.store_id):
-            raise KeyStoreRefused(
-                f"The master password of the key store at {where} was changed. Start Cypher anew with the new one. "
-                "Nothing was changed."
-            )
-        view = RingView(stored, stamp, self._kek)
-        _require_whole(self._store, view)
+        require_later_state(self._store, self._kek, self._view.stored, found)
+        view = RingView(found, stamp, self._kek)
+        require_whole(self._store, view)
         return view
-
-    def _gone(self) -> KeyStoreRefused:
-        return KeyStoreRefused(
-            f"There is no key store at {self._store.describe()} any more. Bring it back from its backup."
-        )
 
     def _report(self, problem: str | None) -> None:
         if problem is not None and problem != self._problem:
             logger.error("%s", problem)
         self._problem = problem
-
-
-def _require_whole(store: KeyStore, view: RingView) -> None:
-    damaged = view.first_damaged()
-    if damaged is not None:
-        raise KeyStoreRefused(
-            f"The key {damaged.id} in the key store at {store.describe()} is damaged. Bring the store back from its "
-            "backup. Nothing was changed."
-        )

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cypher.clock import Clock, new_id
@@ -43,6 +44,17 @@ def make_ring(
         check=kek.make_check(store_id),
         keys=keys,
     )
+
+
+def rewrap_ring(stored: StoredRing, old: KeyEncryptionKey, new: KeyEncryptionKey, kdf: Kdf) -> StoredRing:
+    """Return the ring with every key that is left in it wrapped by `new`, which comes from `kdf`."""
+    keys = tuple(
+        replace(key, wrapped=new.wrap(key.purpose, key.id, old.unwrap(key.purpose, key.id, key.wrapped)))
+        if key.state is not State.DESTROYED
+        else key
+        for key in stored.keys
+    )
+    return replace(stored, kdf=kdf, check=new.make_check(stored.store_id), keys=keys)
 
 
 def make_key(

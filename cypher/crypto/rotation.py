@@ -11,7 +11,7 @@ from cypher.crypto.keys import CIPHERS, SEALING, Algorithm, KeyInfo, Purpose, Ro
 from cypher.crypto.keystore import StoredKey, StoredRing
 from cypher.errors import OperatorError
 
-__all__ = ["RotationPolicy", "keep_by_age", "rotate"]
+__all__ = ["RotationPolicy", "activated", "keep_by_age", "rotate"]
 
 #: The index has a way of its own (every row is indexed anew); fake records must be the same for ever.
 BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
@@ -69,7 +69,7 @@ def _aged(ring: KeyRing, stored: StoredRing, now: datetime, policy: RotationPoli
         if _is_old(key, now, policy) and aged.pending(key.purpose) is None:
             aged = _added(aged, _next_key(ring, aged, key, None, None))
         elif key.purpose is Purpose.SIGNING and key.state is State.PENDING and now - key.created_at >= NOTICE:
-            aged = _activated(aged, key, now)
+            aged = activated(aged, key, now)
         elif key.state is State.DECRYPT_ONLY and _is_forgotten(stored, key, now, policy):
             aged = aged.with_key(replace(key, state=State.DESTROYED, wrapped=""))
     return aged
@@ -102,7 +102,8 @@ def _added(stored: StoredRing, new: StoredKey) -> StoredRing:
     return replace(stored, keys=(*stored.keys, new))
 
 
-def _activated(stored: StoredRing, key: StoredKey, now: datetime) -> StoredRing:
+def activated(stored: StoredRing, key: StoredKey, now: datetime) -> StoredRing:
+    """Return the ring with a pending key active and the one before it retired."""
     retired = _retired(stored, key.purpose)
     return retired.with_key(replace(key, state=State.ACTIVE, activated_at=now))
 

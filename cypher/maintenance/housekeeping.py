@@ -1,7 +1,8 @@
-"""What must happen now and then: learn of new keys, make the next months' audit partitions, forget ended tokens."""
+"""What must happen now and then: look after the keys, make the next months' audit partitions, forget ended tokens."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.postgres import Database
@@ -15,23 +16,34 @@ ROUND_SECONDS = 5.0
 ROUNDS_A_SWEEP = 720
 
 
-async def keep_house(keys: KeyKeeper, db: Database[Repositories], *, pause: float = ROUND_SECONDS) -> None:
-    """Run until cancelled. What fails is logged and tried again in the next round."""
-    rounds = 0
+async def repeat(work: Callable[[], Awaitable[object]], *, pause: float = ROUND_SECONDS) -> None:
+    """Do it again and again until cancelled. What fails is logged and tried again in the next round."""
     while True:
         try:
-            await keys.keep()
-            if rounds % ROUNDS_A_SWEEP == 0:
-                await _sweep(db)
-            rounds += 1
+            await work()
         except Exception as exc:
             # Whatever it is: without this task there are no partitions in two months, and then no logins. The text
             # of an error may hold values.
-            logger.error("housekeeping failed and is tried again: %s", type(exc).__qualname__)
+            logger.error("maintenance failed and is tried again: %s", type(exc).__qualname__)
         await asyncio.sleep(pause)
 
 
-async def _sweep(db: Database[Repositories]) -> None:
-    async with db.connection() as repos:
-        await repos.audit.make_partitions()
-        await repos.blacklist.delete_expired()
+class House:
+    """What every instance does beside its requests."""
+
+    def __init__(self, keys: KeyKeeper, db: Database[Repositories]) -> None:
+        self._keys = keys
+        self._db = db
+        self._rounds = 0
+
+    async def keep(self) -> None:
+        """Do one round."""
+        await self._keys.keep()
+        if self._rounds % ROUNDS_A_SWEEP == 0:
+            await self._sweep()
+        self._rounds += 1
+
+    async def _sweep(self) -> None:
+        async with self._db.connection() as repos:
+            await repos.audit.make_partitions()
+            await repos.blacklist.delete_expired()

@@ -10,7 +10,9 @@ from cypher.postgres import Executor
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.indexed_columns import IndexedColumnsRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
+from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
 from cypher.repositories.sessions import SessionRepository
 from cypher.repositories.users import Decoy, UserRepository
@@ -27,6 +29,8 @@ class Repositories:
     service_tokens: ServiceTokenRepository
     audit: AuditRepository
     deployment: DeploymentRepository
+    sealed_columns: SealedColumnsRepository
+    indexed_columns: IndexedColumnsRepository
 
 
 def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:
@@ -42,6 +46,8 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
             service_tokens=ServiceTokenRepository(run),
             audit=AuditRepository(run, codec, ring),
             deployment=DeploymentRepository(run),
+            sealed_columns=SealedColumnsRepository(run),
+            indexed_columns=IndexedColumnsRepository(run, codec, index),
         )
 
     return over

@@ -67,6 +67,21 @@ class DeploymentRepository:
         """Take a data key from sealing for good."""
         await self._run.execrows(sql.retire_key, key_id)
 
+    async def share_names(self) -> tuple[bool, int]:
+        """Hold names as they are to the end of the transaction; returns whether that was given, and the generation
+        of the key store that is written down here."""
+        row = await self._run.one(sql.share_names)
+        return (row["held"], row["generation"]) if row else (False, 0)
+
+    async def wait_for_names(self) -> None:
+        """Wait until everybody who is giving somebody a name has come to an end."""
+        await self._run.exec(sql.wait_for_names)
+
+    async def try_reencryption(self) -> bool:
+        """Become the one that re-encrypts, to the end of the transaction, which may do nothing else for long."""
+        await self._run.exec(sql.stay_idle)
+        return bool(await self._run.value(sql.try_reencryption))
+
     async def list_operations(self) -> dict[str, int]:
         """Return how many uses of each data key were reserved."""
         return {row["key_id"]: row["operations"] for row in await self._run.many(sql.list_operations)}

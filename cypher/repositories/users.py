@@ -83,7 +83,7 @@ class UserRepository:
 
     async def find_login_record(self, username: str) -> LoginRecord | None:
         """Return what a login needs; for an unknown name do the same work and return None."""
-        row = await self._run.one(sql.find_login_record, self._index.indexes(username, USERNAME))
+        row = await self._run.one(sql.find_login_record, await self._index.indexes(username, USERNAME))
         if row is None:
             await self._decoy.open()
             return None
@@ -98,7 +98,7 @@ class UserRepository:
 
     async def find_by_username(self, username: str) -> User | None:
         """Return the person of this name, which must be in its canonical form."""
-        row = await self._run.one(sql.find_by_username, self._index.indexes(username, USERNAME))
+        row = await self._run.one(sql.find_by_username, await self._index.indexes(username, USERNAME))
         return await self._user(row) if row else None
 
     async def get_user(self, user_id: UUID) -> User | None:

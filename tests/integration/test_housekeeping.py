@@ -6,13 +6,13 @@ import logging
 
 from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
-from cypher.maintenance.housekeeping import keep_house
+from cypher.maintenance.housekeeping import House, repeat
 from tests.factories import as_owner
 
 
 @contextlib.asynccontextmanager
 async def house(db, keeper):
-    task = asyncio.create_task(keep_house(keeper, db, pause=0.01))
+    task = asyncio.create_task(repeat(House(keeper, db).keep, pause=0.01))
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -38,11 +38,13 @@ def test_cell_keys(vector: dict) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["blind_indexes"])
-def test_blind_indexes(vector: dict, clock, tmp_path: Path) -> None:
+async def test_blind_indexes(vector: dict, clock, tmp_path: Path) -> None:
     ring = ring_of(Purpose.INDEX, Algorithm.HMAC, bytes.fromhex(vector["index_key"]), clock, tmp_path)
     index = BlindIndex(ring)
     assert index.index(vector["value"], vector["field"]).hex() == vector["index"]
-    assert [found.hex() for found in index.indexes(vector["value"].encode(), vector["field"])] == [vector["index"]]
+    assert [found.hex() for found in await index.indexes(vector["value"].encode(), vector["field"])] == [
+        vector["index"]
+    ]
 
 
 @pytest.mark.parametrize("vector", VECTORS["sealed"], ids=lambda vector: vector["algorithm"])

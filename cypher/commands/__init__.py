@@ -1,0 +1,1 @@
+"""The groups of operators' commands, one module for each."""

@@ -1,0 +1,188 @@
+"""`cypher keys`: the keys that seal the data, and what is done with them by hand."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cypher.app import Resources, reencryption, rotation_policy
+from cypher.auth.audit import Happening
+from cypher.auth.events import Event
+from cypher.auth.opaque import new_setup
+from cypher.commands.running import JsonOption, id_column, with_resources
+from cypher.config import Secret, check_master_password
+from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
+from cypher.crypto.rotation import rotate as rotate_key
+from cypher.errors import OperatorError, SettingsRefused
+from cypher.maintenance.key_identity import note_ring
+from cypher.maintenance.key_keeping import EVENTS
+from cypher.maintenance.key_status import key_status
+from cypher.maintenance.reindexing import Reindexing
+from cypher.maintenance.retirement import Retirement
+from cypher.settings import SettingsReader
+
+app = typer.Typer(no_args_is_help=True, help="The keys that seal the data.")
+
+NEW_PASSWORD = "NEW_MASTER_ENCRYPTION_PASSWORD"  # noqa: S105 - the name of a setting
+ROUNDS = 600_000
+
+
+@app.command()
+def status(json: JsonOption = False) -> None:
+    """Show every key and what hangs on it, never what it is made of."""
+
+    async def show(open_: Resources) -> None:
+        infos = await key_status(open_.upkeep, open_.ring, rotation_policy(open_.config))
+        if json:
+            print(msgspec.json.encode({"items": infos}).decode())
+            return
+        table = Table(id_column(), "purpose", "algorithm", "state", "age", "operations", "rows", "next rotation")
+        for info in infos:
+            table.add_row(info.id, info.purpose, info.algorithm, info.state, *_numbers(info, open_.clock.now()))
+        console = Console()
+        console.width = max(console.width, 130)
+        console.print(table)
+
+    with_resources(show)
+
+
+@app.command()
+def rotate(
+    purpose: Annotated[Purpose, typer.Option(help="What the key is for.")] = Purpose.DATA,
+    algorithm: Annotated[Algorithm | None, typer.Option(help="The cipher from now on; default: as before.")] = None,
+) -> None:
+    """Make a new key for what is written from now on; older rows go on opening with theirs."""
+
+    async def turn(open_: Resources) -> None:
+        secret = new_setup() if purpose is Purpose.OPAQUE else None
+        key = await asyncio.to_thread(rotate_key, open_.ring, purpose, algorithm=algorithm, secret=secret)
+        if key is None:
+            raise OperatorError(f"There is no active key for {purpose} to be replaced.")
+        await _record(open_, Happening(event=EVENTS[key.state], note=key.id))
+        later = ": it signs in an hour, when whoever verifies tokens knows it" if key.state is State.PENDING else ""
+        print(f"{key.id} is {key.state}{later}.")
+
+    with_resources(turn)
+
+
+@app.command()
+def reencrypt(
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="Values a second at most; default: as fast as it goes.")
+    ] = None,
+) -> None:
+    """Move every sealed value to the active data key, beside live traffic. Ctrl-C stops it; run again, it goes on."""
+
+    async def move(open_: Resources) -> None:
+        run = reencryption(open_, rate)
+        total = await run.remaining()
+        columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("", total=total)
+            done = await run.run(
+                lambda now: progress.update(task, completed=min(now.moved, total), description=now.column)
+            )
+        print(f"{done.moved} values were moved to {open_.ring.primary(Purpose.DATA).id}.")
+        if done.unopened:
+            raise OperatorError(f"{done.unopened} values do not open and stay as they are; the log names them.")
+
+    with_resources(move)
+
+
+@app.command()
+def destroy(key_id: str) -> None:
+    """Destroy a key on which nothing hangs any more. Backups of the key store still hold it."""
+
+    async def end(open_: Resources) -> None:
+        retirement = Retirement(
+            db=open_.upkeep,
+            ring=open_.ring,
+            audit=open_.audit,
+            clock=open_.clock,
+            delay=open_.config.keys.destroy_delay,
+        )
+        proof = await retirement.destroy(key_id)
+        print(
+            f"{key_id} is destroyed: {proof.rows_before} rows before and {proof.rows_after} after it was taken from "
+            "sealing. Backups of the key store still hold it; let them go."
+        )
+
+    with_resources(end)
+
+
+@app.command()
+def change_master(
+    rounds: Annotated[int | None, typer.Option(min=ROUNDS, help="Rounds of PBKDF2; default: as many as now.")] = None,
+    same_password: Annotated[bool, typer.Option("--same-password", help="Change the rounds only.")] = False,
+) -> None:
+    """Wrap every key anew under another master password (NEW_MASTER_ENCRYPTION_PASSWORD, or asked for)."""
+
+    async def change(open_: Resources) -> None:
+        now = open_.config.keys.master_password
+        password = now.reveal() if same_password and now else _new_password(open_)
+        chosen = rounds or max(ROUNDS, open_.ring.stored.kdf.rounds)
+        await asyncio.to_thread(open_.ring.rewrap, password, chosen)
+        await _record(open_, Happening(event=Event.MASTER_PASSWORD_CHANGED, note=f"{chosen} rounds"))
+        print(
+            f"Every key is wrapped anew ({chosen} rounds). Set MASTER_ENCRYPTION_PASSWORD to the new one and start "
+            "every instance again: those that run now seal nothing more after 30 s. Older backups of the key store "
+            "open with the old password."
+        )
+
+    with_resources(change)
+
+
+@app.command()
+def rotate_index() -> None:
+    """Index every name under a new key. Logins go on; registration and renaming answer 503 until it is done."""
+
+    async def index(open_: Resources) -> None:
+        print("The new key is made known to every instance first: 35 s.", file=sys.stderr)
+        run = Reindexing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock)
+        with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
+            task = progress.add_task("", total=None)
+            key_id = await run.run(lambda column, rows: progress.update(task, completed=rows, description=column))
+        print(
+            f"{key_id} is active. The one before can be destroyed; the trail's older entries are found by it."
+        )
+
+    with_resources(index)
+
+
+def _numbers(info: KeyInfo, now: datetime) -> tuple[str, str, str, str]:
+    return (
+        f"{(now - info.created_at).days} d",
+        "" if info.operations is None else f"{info.operations:,}",
+        "" if info.rows_remaining is None else f"{info.rows_remaining:,}",
+        f"{info.next_rotation_at.astimezone(UTC):%Y-%m-%d %H:%M}" if info.next_rotation_at else "",
+    )
+
+
+def _new_password(open_: Resources) -> str:
+    if open_.config.postgres.embedded:
+        raise OperatorError(
+            "The master password of the embedded servers lies beside the keys, and to change it protects nothing. "
+            "The rounds can be changed: cypher keys change-master --same-password --rounds 1200000"
+        )
+    read = SettingsReader(os.environ, None)
+    found = read.secret(NEW_PASSWORD)
+    if found is None and not read.problems:
+        found = Secret(typer.prompt("New master password", hide_input=True, confirmation_prompt=True))
+    if found is not None:
+        check_master_password(read, NEW_PASSWORD, found.reveal())
+    if read.problems or found is None:
+        raise SettingsRefused(read.problems)
+    return found.reveal()
+
+
+async def _record(open_: Resources, happening: Happening) -> None:
+    async with open_.db.transaction() as repos:
+        await note_ring(repos.deployment, open_.ring)
+        await open_.audit.record(repos, happening, None)

@@ -1,0 +1,56 @@
+"""What every command does around its work: settings, servers, resources, the loop."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+import uvloop
+from rich.table import Column
+
+from cypher.app import Resources, resources
+from cypher.clock import SystemClock
+from cypher.config import Config, load
+from cypher.embedded import Embedded, complete
+
+T = TypeVar("T")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the object that programs read.")]
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Config, Embedded | None]]:
+    """Read the settings, start what is embedded, and stop it at the end when nobody else uses it."""
+    config, embedded = complete(load(os.environ, Path(".env")))
+    try:
+        yield config, embedded
+    finally:
+        if embedded:
+            embedded.stop()
+
+
+def with_resources(act: Callable[[Resources], Awaitable[None]]) -> None:
+    """Do one piece of work on an open database, key ring and Redis."""
+
+    async def work(config: Config) -> None:
+        async with resources(config, SystemClock()) as open_:
+            await act(open_)
+            await open_.keys.note()
+
+    with servers() as (config, _):
+        run(work(config))
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run to the end, on the loop that the service runs on."""
+
+    async def awaited() -> T:
+        return await work
+
+    return uvloop.run(awaited())
+
+
+def id_column() -> Column:
+    """Return a column for ids: one that was cut to the terminal could not be given to the next command."""
+    return Column("id", no_wrap=True, min_width=36)

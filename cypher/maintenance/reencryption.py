@@ -1,0 +1,122 @@
+"""Moves every sealed value to the active data key, beside live traffic and beside others that do the same.
+
+A batch is a transaction: read, open and seal again, exchange where the old ciphertext still stands. It is begun again
+from nothing at any time: what is under the active key already is not looked at.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cypher.clock import Clock
+from cypher.crypto.codec import FieldCodec, Sealed
+from cypher.crypto.keyring import Key, KeyRing, Purpose, UnknownKey
+from cypher.errors import FieldDoesNotOpen, PostgresUnavailable
+from cypher.postgres import Database
+from cypher.repositories import Repositories
+from cypher.repositories.sealed_columns import COLUMNS, RowId, SealedCell, SealedColumn
+
+logger = logging.getLogger("cypher.maintenance")
+
+#: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT.
+BATCH = 200
+#: How often a batch is tried again that PostgreSQL could not take, with a second between.
+TRIES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has come."""
+
+    column: str = ""  #: the one at hand
+    moved: int = 0  #: values
+    unopened: int = 0  #: values that do not open and stay as they are
+
+
+class Reencryption:
+    """One run. `rate` is in values a second; None means as fast as it goes."""
+
+    def __init__(
+        self, *, db: Database[Repositories], ring: KeyRing, codec: FieldCodec, clock: Clock, rate: int | None = None
+    ) -> None:
+        self._db = db
+        self._ring = ring
+        self._codec = codec
+        self._clock = clock
+        self._rate = rate
+        self._progress = Progress()
+
+    async def remaining(self) -> int:
+        """Count the values that are not under the active data key."""
+        active = self._ring.primary(Purpose.DATA).id
+        async with self._db.connection() as repos:
+            counts = await repos.sealed_columns.count_rows()
+        old = (info.id for info in self._ring.get_key_info() if info.purpose is Purpose.DATA and info.id != active)
+        return sum(sum(counts.get(key_id, {}).values()) for key_id in old)
+
+    async def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Progress:
+        """Move everything, again from the front for as long as anything was moved; returns what was done.
+
+        A key that becomes active meanwhile is the one that the rest is moved to.
+        """
+        self._progress = Progress()
+        moved = -1
+        while moved != self._progress.moved:
+            moved = self._progress.moved
+            self._progress = replace(self._progress, unopened=0)
+            for column in COLUMNS:
+                await self._sweep(column, report)
+        return self._progress
+
+    async def _sweep(self, column: SealedColumn, report: Callable[[Progress], None]) -> None:
+        after: RowId | None = column.before_all
+        while after is not None:
+            began = self._clock.monotonic()
+            before = self._progress.moved
+            after = await self._batch_at_last(column, after)
+            self._progress = replace(self._progress, column=str(column))
+            report(self._progress)
+            if self._rate is not None:
+                due = (self._progress.moved - before) / self._rate
+                await asyncio.sleep(max(0.0, due - (self._clock.monotonic() - began)))
+
+    async def _batch_at_last(self, column: SealedColumn, after: RowId) -> RowId | None:
+        """Move a batch, again after a lock or a server that was not there for a while."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._batch(column, after)
+            except PostgresUnavailable:
+                await asyncio.sleep(1)
+        return await self._batch(column, after)
+
+    async def _batch(self, column: SealedColumn, after: RowId) -> RowId | None:
+        """Move the next rows; returns the last row that was looked at, None at the end of the table."""
+        async with self._db.transaction() as repos:
+            key = await self._ring.confirmed(Purpose.DATA)
+            cells = await repos.sealed_columns.list_stale(column, key.id, after, BATCH)
+            await self._learn_keys(cells)
+            old, new = await asyncio.to_thread(self._reseal, cells, key)
+            moved = await repos.sealed_columns.exchange(column, key.id, old, new) if old else 0
+        done = self._progress
+        unopened = done.unopened + len(cells) - len(old)
+        self._progress = replace(done, moved=done.moved + moved, unopened=unopened)
+        return cells[-1].row_id if len(cells) == BATCH else None
+
+    async def _learn_keys(self, cells: Sequence[SealedCell]) -> None:
+        for key_id in {each.sealed.key_id for each in cells}:
+            try:
+                await self._ring.key(key_id)
+            except UnknownKey:
+                logger.error("the key %s, under which values are sealed, is not in the key store", key_id)
+
+    def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:
+        old, new = [], []
+        for each in cells:
+            try:
+                new.append(self._codec.reseal(each.sealed, each.cell, key))
+            except FieldDoesNotOpen as failure:
+                logger.error("%s does not open and stays under %s", failure.where, each.sealed.key_id)
+            else:
+                old.append(each)
+        return old, new

@@ -1,0 +1,109 @@
+"""Destroys a key when it is proven that nothing needs it any more, and never a moment before.
+
+The proof: nothing hangs on it; it was taken from sealing for good; still nothing hangs on it. Whoever sealed with it
+before did so inside a transaction, with a ring confirmed in the last 30 s, and PostgreSQL ends a transaction that does
+nothing for 5 s: after the delay no write under this key can be on its way, not from a process that was stopped either.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cypher.auth.audit import Audit, Happening
+from cypher.auth.events import Event
+from cypher.clock import Clock
+from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
+from cypher.crypto.keystore import StoredRing
+from cypher.errors import OperatorError
+from cypher.maintenance.key_identity import note_ring
+from cypher.postgres import Database
+from cypher.repositories import Repositories
+
+#: Keys that nothing outlives but what expires, or what is counted. The trail's keys stay as long as the trail does, and
+#: the first setup of OPAQUE and the key for fake records answer for names that nobody has, the same for ever.
+DESTROYABLE = frozenset({Purpose.DATA, Purpose.INDEX, Purpose.CACHE, Purpose.SIGNING, Purpose.OPAQUE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroyed:
+    """The proof, as the audit trail keeps it."""
+
+    key_id: str
+    rows_before: int
+    rows_after: int
+
+
+class Retirement:
+    """Takes keys out of the world."""
+
+    def __init__(
+        self, *, db: Database[Repositories], ring: KeyRing, audit: Audit, clock: Clock, delay: timedelta
+    ) -> None:
+        self._db = db
+        self._ring = ring
+        self._audit = audit
+        self._clock = clock
+        self._delay = delay
+
+    async def destroy(self, key_id: str) -> Destroyed:
+        """Destroy a key; raises OperatorError, and has destroyed nothing, while anything may need it."""
+        info = self._find(key_id)
+        self._require_served_its_time(info)
+        before = await self._count(key_id)
+        if info.purpose is Purpose.DATA:
+            async with self._db.connection() as repos:
+                await repos.deployment.retire_key(key_id)
+        after = await self._count(key_id)
+        await asyncio.to_thread(self._ring.change, lambda stored: _destroyed(stored, key_id))
+        async with self._db.transaction() as repos:
+            await note_ring(repos.deployment, self._ring)
+            note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
+            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), None)
+        return Destroyed(key_id=key_id, rows_before=before, rows_after=after)
+
+    def _find(self, key_id: str) -> KeyInfo:
+        infos = {info.id: info for info in self._ring.get_key_info()}
+        if key_id not in infos:
+            raise OperatorError(f"There is no key {key_id!r}. See: cypher keys status")
+        info = infos[key_id]
+        if info.state is State.DESTROYED:
+            raise OperatorError(f"{key_id} is destroyed already.")
+        if info.purpose not in DESTROYABLE:
+            raise OperatorError(f"A key for {info.purpose} is never destroyed: what it has made goes on needing it.")
+        if info.purpose is Purpose.OPAQUE and info.id == self._ring.first(Purpose.OPAQUE).id:
+            raise OperatorError(f"{key_id} is the first setup: it answers for names that nobody has. It stays.")
+        return info
+
+    def _require_served_its_time(self, info: KeyInfo) -> None:
+        if info.state is not State.DECRYPT_ONLY or info.replaced_at is None:
+            raise OperatorError(
+                f"{info.id} is {info.state}. Replace it first: cypher keys rotate --purpose {info.purpose}"
+            )
+        earliest = info.replaced_at + self._delay
+        if self._clock.now() < earliest:
+            raise OperatorError(
+                f"{info.id} was replaced at {_shown(info.replaced_at)}; it can be destroyed from "
+                f"{_shown(earliest)} on (KEY_DESTROY_DELAY_SECONDS)."
+            )
+
+    async def _count(self, key_id: str) -> int:
+        async with self._db.connection() as repos:
+            rows = (await repos.sealed_columns.count_rows()).get(key_id, {})
+        if rows:
+            counts = ", ".join(f"{count} in {place}" for place, count in rows.items())
+            raise OperatorError(
+                f"{key_id} is needed: {counts}. It was not destroyed. Values leave a data key by `cypher keys "
+                "reencrypt`, people leave a setup of OPAQUE when they change their password."
+            )
+        return sum(rows.values())
+
+
+def _destroyed(stored: StoredRing, key_id: str) -> StoredRing:
+    key = next(key for key in stored.keys if key.id == key_id)
+    if key.state is not State.DECRYPT_ONLY:
+        raise OperatorError(f"{key_id} is {key.state} by now; it was not destroyed.")
+    return stored.with_key(replace(key, state=State.DESTROYED, wrapped=""))
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
