@@ -2,10 +2,11 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from cypher.clock import SystemClock, new_id
@@ -70,6 +71,13 @@ async def insert_family(db: Database[Repositories], user_id: UUID | None = None)
             token_hash=hash_of(token), session_id=session_id, user_id=owner, metadata=METADATA
         )
     return Family(owner, session_id, token)
+
+
+def connection_json(config: PostgresConfig) -> str:
+    """Return what another process of a test needs to connect; the test servers ask for no password."""
+    return msgspec.json.encode(
+        {name: value for name, value in asdict(config).items() if "password" not in name}
+    ).decode()
 
 
 def owner_of(config: PostgresConfig) -> PostgresConfig:

@@ -149,9 +149,7 @@ def rotate_index() -> None:
         with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=None)
             key_id = await run.run(lambda column, rows: progress.update(task, completed=rows, description=column))
-        print(
-            f"{key_id} is active. The one before can be destroyed; the trail's older entries are found by it."
-        )
+        print(f"{key_id} is active. The one before can be destroyed; the trail's older entries are found by it.")
 
     with_resources(index)
 

@@ -5,10 +5,8 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from cypher.config import PostgresConfig
@@ -19,6 +17,7 @@ from cypher.maintenance.leases import Leases
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentOnly
 from tests.conftest import MASTER_PASSWORD
+from tests.factories import connection_json
 
 CELL = Cell("users", "username", b"1")
 LIMIT = 100
@@ -55,8 +54,8 @@ asyncio.run(main())
 
 
 def sealer(config: PostgresConfig, keys: Path, count: int) -> subprocess.Popen[str]:
-    given = msgspec.json.encode({name: value for name, value in asdict(config).items() if "password" not in name})
-    command = [sys.executable, "-c", SEALER, str(keys), MASTER_PASSWORD, given.decode(), str(count), str(LIMIT)]
+    given = connection_json(config)
+    command = [sys.executable, "-c", SEALER, str(keys), MASTER_PASSWORD, given, str(count), str(LIMIT)]
     process = subprocess.Popen(
         command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

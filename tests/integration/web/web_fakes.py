@@ -222,6 +222,7 @@ def config_of(**http: object) -> Config:
             rotation_age=day,
             rotation_operations=1,
             destroy_delay=day,
+            reencrypt_background=False,
         ),
         http=HttpConfig(**(settings | http)),  # type: ignore[arg-type]
         sessions=SessionsConfig(
