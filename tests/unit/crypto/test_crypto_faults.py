@@ -1,0 +1,174 @@
+"""A rotation or a rewrap that is cut off anywhere leaves the store as it was or as it should be, never between.
+
+The cut is made at each call that the writing of the file makes of the system: the process is killed before or after
+it, or the call fails for want of space or by a broken disk.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from cypher.crypto import durable
+from cypher.crypto.keyring import KeyRing, Purpose, State
+from cypher.crypto.rotation import rotate
+from cypher.errors import KeyStoreRefused
+
+NEW_PASSWORD = "another horse, another battery, and some staples"
+OPERATIONS = {
+    "rotation": lambda ring: rotate(ring, Purpose.DATA),
+    "rewrap": lambda ring: ring.rewrap(NEW_PASSWORD, 1000),
+}
+COUNTED = {"open", "unlink", "replace", "fsync", "fchmod", "fchown", "write", "flush", "close"}
+
+
+class Cut:
+    """Stands for the `os` module, and for an open file, and counts the calls until its turn has come."""
+
+    def __init__(self, at: int, act: Callable[[Callable[[], object]], object]) -> None:
+        self._left = at
+        self._act = act
+        self.calls: list[str] = []
+
+    def around(self, thing: object) -> "Counting":
+        return Counting(thing, self)
+
+    def call(self, name: str, done: Callable[[], object]) -> object:
+        self.calls.append(name)
+        self._left -= 1
+        return self._act(done) if self._left == 0 else done()
+
+
+class Counting:
+    def __init__(self, thing: object, cut: Cut) -> None:
+        self._thing = thing
+        self._cut = cut
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._thing, name)
+        if name not in COUNTED:
+            return found
+        return lambda *given, **named: self._cut.call(name, lambda: found(*given, **named))
+
+    def __enter__(self) -> "Counting":
+        return self
+
+    def __exit__(self, *given: object) -> None:
+        self._thing.__exit__(*given)
+
+
+@contextmanager
+def cut_at(at: int, act: Callable[[Callable[[], object]], object]) -> Iterator[Cut]:
+    cut = Cut(at, act)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "os", cut.around(os))
+        patch.setattr(durable, "open", lambda *given: cut.around(open(*given)), raising=False)  # noqa: SIM115
+        yield cut
+
+
+def calls_of(operation: Callable[[KeyRing], object], ring: KeyRing) -> list[str]:
+    with cut_at(0, lambda done: done()) as cut:
+        operation(ring)
+    return cut.calls
+
+
+def kill_before(done: Callable[[], object]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_after(done: Callable[[], object]) -> None:
+    with suppress(OSError):
+        done()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_space(done: Callable[[], object]) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def broken_disk(done: Callable[[], object]) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def opened(store, password: str, clock) -> KeyRing:
+    try:
+        return KeyRing.open(store, password, clock)
+    except KeyStoreRefused:
+        return KeyRing.open(store, NEW_PASSWORD, clock)
+
+
+def secrets_of(ring: KeyRing) -> dict[str, bytes]:
+    return {key.id: key.secret for purpose in Purpose for key in ring.live(purpose)}
+
+
+def assert_old_or_new(store, password: str, clock, before: dict[str, bytes], generation: int) -> None:
+    """The store opens with the one password or the other, holds every key, and can be written again."""
+    ring = opened(store, password, clock)
+    assert ring.generation in (generation, generation + 1)
+    assert secrets_of(ring).items() >= before.items()
+    assert [key.state for key in ring.live(Purpose.DATA)].count(State.ACTIVE) == 1
+    rotate(ring, Purpose.DATA)
+    assert secrets_of(opened(store, password, clock)).items() >= before.items()
+
+
+def in_a_process_that_is_killed(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> bool:
+    """Run it in a fork; tell whether the fork was killed."""
+    child = os.fork()
+    if child == 0:
+        with cut_at(at, act):
+            operation(ring)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def refusal_of(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> str | None:
+    try:
+        with cut_at(at, act):
+            operation(ring)
+    except KeyStoreRefused as refusal:
+        return str(refusal)
+    return None
+
+
+@pytest.mark.parametrize("act", [kill_before, kill_after])
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_process_killed_anywhere_leaves_a_store_that_opens(ring, store, password, clock, operation, act) -> None:
+    before = secrets_of(ring)
+    first = KeyRing.open(store, password, clock)
+    at = 1
+    while in_a_process_that_is_killed(operation, first, at, act):
+        assert_old_or_new(store, password, clock, before, first.generation)
+        # The next round begins under the password that the round before has left.
+        first = opened(store, password, clock)
+        at += 1
+    assert at >= 8
+    assert_old_or_new(store, password, clock, before, first.generation)
+
+
+@pytest.mark.parametrize("act", [no_space, broken_disk])
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_call_that_fails_leaves_a_store_that_opens_and_says_so(
+    ring, store, password, clock, file, operation, act
+) -> None:
+    before = secrets_of(ring)
+    names = calls_of(OPERATIONS["rotation"], ring)
+    assert names[-1] == "fsync"
+    assert "replace" in names
+    refused = 0
+    for at in range(1, len(names) + 1):
+        current = opened(store, password, clock)
+        generation, content = current.generation, file.read_bytes()
+        refusal = refusal_of(operation, current, at, act)
+        if refusal is not None:
+            refused += 1
+            assert "cannot be written" in refusal
+            # All but the last call come before the new file stands in the old one's place.
+            assert (file.read_bytes() == content) == (at < len(names))
+        assert_old_or_new(store, password, clock, before, generation)
+        assert not file.with_name("keyring.json.new").exists()
+    # A close that fails after an fsync that did not is the only failure that may pass.
+    assert refused >= len(names) - 1
