@@ -47,6 +47,7 @@ class Retirement:
 
     async def destroy(self, key_id: str) -> Destroyed:
         """Destroy a key; raises OperatorError, and has destroyed nothing, while anything may need it."""
+        await asyncio.to_thread(self._ring.reload)
         info = self._find(key_id)
         self._require_served_its_time(info)
         before = await self._count(key_id)

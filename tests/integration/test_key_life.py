@@ -135,6 +135,7 @@ def life_on(config) -> type[RuleBasedStateMachine]:
         @rule(who=st.integers(0, INSTANCES - 1))
         def retire(self, who: int) -> None:
             """What an operator does with an old key; any order of the same steps is tried by the rules above."""
+            self.reload(who)
             old = self.instances[who].ring.primary(Purpose.DATA).id
             rotate(self.instances[who].ring, Purpose.DATA)
             self.clock.ahead += DELAY.total_seconds()
