@@ -10,13 +10,17 @@ Work = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One thing that people wait for, beside the least that it could cost. One call does `size` operations."""
+    """One thing that people wait for, beside the least that it could cost. One call does `size` operations.
+
+    `prepare` is done before each of them, and is not measured.
+    """
 
     name: str
     work: Work
     floor: Work
     floor_name: str
     size: int
+    prepare: Work | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +47,20 @@ class Result:
 
 async def measure(scenario: Scenario, *, duration: float) -> Result:
     """Warm up once, then alternate scenario and floor for about `duration` seconds, ten rounds at least."""
-    await scenario.work()
-    await scenario.floor()
+    await _timed(scenario.work, scenario.prepare)
+    await _timed(scenario.floor, scenario.prepare)
     seconds: list[float] = []
     floor_seconds: list[float] = []
     end = time.perf_counter() + duration
     while time.perf_counter() < end or len(seconds) < 10:
-        seconds.append(await _timed(scenario.work) / scenario.size)
-        floor_seconds.append(await _timed(scenario.floor) / scenario.size)
+        seconds.append(await _timed(scenario.work, scenario.prepare) / scenario.size)
+        floor_seconds.append(await _timed(scenario.floor, scenario.prepare) / scenario.size)
     return Result(scenario=scenario, seconds=seconds, floor_seconds=floor_seconds)
 
 
-async def _timed(work: Work) -> float:
+async def _timed(work: Work, prepare: Work | None) -> float:
+    if prepare:
+        await prepare()
     began = time.perf_counter()
     await work()
     return time.perf_counter() - began

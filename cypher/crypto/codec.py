@@ -98,16 +98,16 @@ class FieldCodec:
         """Move a value to another key; it stays in its cell. Its old key must be known to the ring already.
 
         Not counted as a use: every cell has a key of its own, the limit is policy, and a sweep must be able to end.
-        Raises FieldDoesNotOpen as `open` does. Safe off the loop.
+        Raises FieldDoesNotOpen as `open` does.
         """
-        old = self._ring.find(sealed.key_id)
+        old, info = self._ring.find(sealed.key_id), cell.info()
         try:
             if old is None:
                 raise UnknownKey
-            plaintext = _decrypt(old, sealed.ciphertext, cell.info())
+            plaintext = _decrypt(old, sealed.ciphertext, info)
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
-        return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
+        return Sealed(_encrypt(key, plaintext, info), key.id)
 
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
@@ -126,9 +126,9 @@ def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
         raise ValueError("NULL in the row where a sealed value should be")
     cell_key = derive(key.secret, info)
     if key.algorithm is Algorithm.FERNET:
-        # Fernet's own decoder takes many texts for one token; ours takes one.
-        token = base64.urlsafe_b64encode(base64url.decode(ciphertext.rstrip("=")))
-        if token != ciphertext.encode("ascii"):
+        # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
+        token = ciphertext.encode("ascii")
+        if base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)) != token:
             raise ValueError("not the token as it was made")
         return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
     raw = base64url.decode(ciphertext)

@@ -15,13 +15,17 @@ from cypher.crypto.keystore import KeyStore
 from cypher.errors import KeyStoreRefused
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentRepository, Identity
+from cypher.repositories.sealed_columns import SealedColumnsRepository
 
 
 class HoldsDeployment(Protocol):
-    """Repositories of which this module needs one."""
+    """Repositories of which this module needs two."""
 
     @property
     def deployment(self) -> DeploymentRepository: ...
+
+    @property
+    def sealed_columns(self) -> SealedColumnsRepository: ...
 
 
 R = TypeVar("R", bound=HoldsDeployment)
@@ -74,7 +78,7 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             await repos.deployment.insert_epoch(ring.epoch)
             theirs = await repos.deployment.get_identity()
         _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
-        _require_seen_keys(store, ring, await repos.deployment.list_data_keys())
+        await _require_seen_keys(store, ring, repos)
         await note_ring(repos.deployment, ring)
 
 
@@ -103,10 +107,12 @@ def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: 
         )
 
 
-def _require_seen_keys(store: KeyStore, ring: KeyRing, seen: list[str]) -> None:
-    missing = sorted(set(seen) - {info.id for info in ring.get_key_info()})
+async def _require_seen_keys(store: KeyStore, ring: KeyRing, repos: HoldsDeployment) -> None:
+    missing = sorted(set(await repos.deployment.list_data_keys()) - {info.id for info in ring.get_key_info()})
     if missing:
+        counts = await repos.sealed_columns.count_rows()
+        names = ", ".join(f"{key_id} ({sum(counts.get(key_id, {}).values())} values)" for key_id in missing)
         raise KeyStoreRefused(
-            f"The key store at {store.describe()} lacks keys that this database has used: {', '.join(missing)}. "
+            f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
             "Bring the newest backup of the key store back."
         )

@@ -20,7 +20,9 @@ from cypher.repositories.sealed_columns import COLUMNS, RowId, SealedCell, Seale
 logger = logging.getLogger("cypher.maintenance")
 
 #: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT.
-BATCH = 200
+BATCH = 500
+#: After this many values, about a millisecond, the requests of the same process have their turn.
+SLICE = 25
 #: How often a batch is tried again that PostgreSQL could not take, with a second between.
 TRIES = 30
 
@@ -56,14 +58,14 @@ class Reencryption:
         return sum(sum(counts.get(key_id, {}).values()) for key_id in old)
 
     async def run(self, report: Callable[[Progress], None] = lambda progress: None) -> Progress:
-        """Move everything, again from the front for as long as anything was moved; returns what was done.
+        """Move everything; returns what was done. Again from the front when another key became active meanwhile.
 
-        A key that becomes active meanwhile is the one that the rest is moved to.
+        What others still seal under the key before, for half a minute after a rotation, is for the next run.
         """
         self._progress = Progress()
-        moved = -1
-        while moved != self._progress.moved:
-            moved = self._progress.moved
+        swept_for = None
+        while swept_for != self._ring.primary(Purpose.DATA).id:
+            swept_for = self._ring.primary(Purpose.DATA).id
             self._progress = replace(self._progress, unopened=0)
             for column in COLUMNS:
                 await self._sweep(column, report)
@@ -96,7 +98,7 @@ class Reencryption:
             key = await self._ring.confirmed(Purpose.DATA)
             cells = await repos.sealed_columns.list_stale(column, key.id, after, BATCH)
             await self._learn_keys(cells)
-            old, new = await asyncio.to_thread(self._reseal, cells, key)
+            old, new = await self._reseal(cells, key)
             moved = await repos.sealed_columns.exchange(column, key.id, old, new) if old else 0
         done = self._progress
         unopened = done.unopened + len(cells) - len(old)
@@ -110,9 +112,11 @@ class Reencryption:
             except UnknownKey:
                 logger.error("the key %s, under which values are sealed, is not in the key store", key_id)
 
-    def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:
+    async def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:
         old, new = [], []
-        for each in cells:
+        for number, each in enumerate(cells):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
             try:
                 new.append(self._codec.reseal(each.sealed, each.cell, key))
             except FieldDoesNotOpen as failure:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from cypher import sqlfiles
 from cypher.postgres import Executor
+from cypher.repositories.sealed_columns import SealedColumnsRepository
 
 sql = sqlfiles.load("deployment")
 migrations_sql = sqlfiles.load("migrations")
@@ -89,10 +90,11 @@ class DeploymentRepository:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentOnly:
-    """The one repository that works without keys."""
+    """The repositories that work without keys."""
 
     deployment: DeploymentRepository
+    sealed_columns: SealedColumnsRepository
 
     @classmethod
     def over(cls, run: Executor) -> "DeploymentOnly":
-        return cls(DeploymentRepository(run))
+        return cls(DeploymentRepository(run), SealedColumnsRepository(run))

@@ -159,10 +159,10 @@ async def test_a_value_written_meanwhile_stays(
     await rotated(ring)
     reseal = Reencryption._reseal
 
-    def meanwhile(self, cells, key):
+    async def meanwhile(self, cells, key):
         if cells and cells[0].cell.column == "opaque_record":
             as_owner(postgres_config, "UPDATE users SET opaque_record = %s", newer.ciphertext)
-        return reseal(self, cells, key)
+        return await reseal(self, cells, key)
 
     monkeypatch.setattr(Reencryption, "_reseal", meanwhile)
     await make_run().run()

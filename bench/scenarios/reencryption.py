@@ -1,0 +1,130 @@
+"""A sweep of re-encryption, beside the same decrypting, encrypting and updating by hand, in the same batches."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+from cryptography.fernet import Fernet
+
+from bench.harness import Scenario
+from cypher.app import Resources, reencryption
+from cypher.clock import new_bytes, new_id
+from cypher.crypto.codec import Cell
+from cypher.crypto.keyring import Key, Purpose
+from cypher.crypto.rotation import rotate
+from cypher.maintenance.reencryption import BATCH
+from cypher.repositories.refresh_tokens import TokenMetadata
+
+VALUES = 5000
+DAY = timedelta(days=1)
+
+
+async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
+    """Yield the scenario over rows of one session, which are gone afterwards."""
+    old = open_.ring.primary(Purpose.DATA)
+    user_id = await _insert_rows(open_)
+    rotate(open_.ring, Purpose.DATA)
+    new = open_.ring.primary(Purpose.DATA)
+    config = open_.config.postgres
+    connection = await asyncpg.connect(
+        host=list(config.hosts),
+        port=config.port,
+        user=config.user,
+        password=config.password.reveal() if config.password else None,
+        database=config.database,
+    )
+
+    async def back() -> None:
+        await _move_by_hand(connection, new, old)
+
+    async def sweep() -> None:
+        done = await reencryption(open_, None).run()
+        assert done.moved >= VALUES
+
+    async def by_hand() -> None:
+        await _move_by_hand(connection, old, new)
+
+    try:
+        await sweep()
+        yield Scenario(
+            name=f"re-encrypt {VALUES} values",
+            prepare=back,
+            work=sweep,
+            floor=by_hand,
+            floor_name="the same by hand",
+            size=VALUES,
+        )
+    finally:
+        await reencryption(open_, None).run()
+        await connection.execute("DELETE FROM users WHERE id = $1", user_id)
+        await connection.close()
+
+
+async def _insert_rows(open_: Resources) -> UUID:
+    user_id, session_id = new_id(open_.clock), new_id(open_.clock)
+    async with open_.upkeep.transaction() as repos:
+        await repos.users.insert_user(
+            user_id=user_id,
+            username=f"bench-{new_bytes(6).hex()}",
+            opaque_record=bytes(192),
+            opaque_setup_id=open_.ring.primary(Purpose.OPAQUE).id,
+            opaque_credential_id=new_bytes(16),
+        )
+        await repos.sessions.insert_session(
+            session_id=session_id,
+            user_id=user_id,
+            user_agent="bench",
+            amr=(),
+            ip_address="127.0.0.1",
+            aal=1,
+            idle=DAY,
+            absolute=DAY,
+        )
+        for _ in range(VALUES):
+            await repos.refresh_tokens.insert_first(
+                token_hash=new_bytes(32),
+                session_id=session_id,
+                user_id=user_id,
+                metadata=TokenMetadata(ip_address="127.0.0.1", user_agent="Mozilla/5.0 (X11; Linux x86_64) bench"),
+            )
+    return user_id
+
+
+async def _move_by_hand(connection: asyncpg.Connection, old: Key, new: Key) -> None:
+    """Move the metadata of every token that is under one key to another, with nothing between it and its libraries."""
+    after = b""
+    while True:
+        async with connection.transaction():
+            rows = await connection.fetch(
+                "SELECT token_hash, metadata FROM refresh_tokens"
+                " WHERE metadata_key_id = $1 AND token_hash > $2 ORDER BY token_hash LIMIT $3",
+                old.id,
+                after,
+                BATCH,
+            )
+            moved = []
+            for row in rows:
+                info = Cell("refresh_tokens", "metadata", row["token_hash"]).info()
+                plaintext = _fernet(old, info).decrypt(row["metadata"])
+                moved.append(_fernet(new, info).encrypt(plaintext).decode())
+            await connection.execute(
+                "UPDATE refresh_tokens AS t SET metadata = n.new, metadata_key_id = $1"
+                " FROM unnest($2::bytea[], $3::text[], $4::text[]) AS n (row_id, old, new)"
+                " WHERE t.token_hash = n.row_id AND t.metadata = n.old",
+                new.id,
+                [row["token_hash"] for row in rows],
+                [row["metadata"] for row in rows],
+                moved,
+            )
+        if len(rows) < BATCH:
+            return
+        after = rows[-1]["token_hash"]
+
+
+def _fernet(key: Key, info: bytes) -> Fernet:
+    # HKDF-Expand for one block (RFC 5869, section 2.3) is one HMAC.
+    return Fernet(base64.urlsafe_b64encode(hmac.digest(key.secret, info + b"\x01", hashlib.sha256)))

@@ -1,0 +1,99 @@
+"""A sweep that is killed at any statement leaves every value under one key or the other, and the next one goes on."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cypher.clock import SystemClock
+from cypher.crypto.keyring import Purpose
+from cypher.crypto.rotation import rotate
+from cypher.maintenance.reencryption import Reencryption
+from cypher.repositories.sealed_columns import COLUMNS
+from tests.conftest import MASTER_PASSWORD
+from tests.factories import connection_json, insert_family
+
+SWEEPER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import asyncpg, msgspec
+from cypher.clock import SystemClock
+from cypher.config import PostgresConfig
+from cypher.crypto.blind_index import BlindIndex
+from cypher.crypto.codec import FieldCodec
+from cypher.crypto.keyring import KeyRing
+from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.maintenance.reencryption import Reencryption
+from cypher.postgres import Database
+from cypher.repositories import repositories_over
+
+path, password, config, at, when = sys.argv[1:]
+left = int(at)
+
+def cut(owner, name):
+    original = getattr(owner, name)
+    async def counted(self, *given, **named):
+        global left
+        left -= 1
+        mine = left == 0  # what it calls in its turn counts as well
+        if mine and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = await original(self, *given, **named)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+    setattr(owner, name, counted)
+
+for owner, name in (
+    (asyncpg.transaction.Transaction, "start"),
+    (asyncpg.transaction.Transaction, "commit"),
+    (asyncpg.connection.Connection, "fetch"),
+    (asyncpg.connection.Connection, "execute"),
+):
+    cut(owner, name)
+
+async def main():
+    ring = KeyRing.open(DirectoryKeyStore(Path(path)), password, SystemClock())
+    codec = FieldCodec(ring)
+    over = repositories_over(ring, codec, BlindIndex(ring))
+    db = await Database.open(msgspec.json.decode(config, type=PostgresConfig), over)
+    await Reencryption(db=db, ring=ring, codec=codec, clock=SystemClock()).run()
+
+asyncio.run(main())
+"""
+#: BEGIN, the list, the exchange and COMMIT of the first column, each also as the driver sends them.
+CUTS = [(at, when) for at in range(1, 7) for when in ("before", "after")]
+
+
+def sweep_and_be_killed(*arguments: str) -> int:
+    done = subprocess.run([sys.executable, "-c", SWEEPER, *arguments], cwd=Path(__file__).parents[2], check=False)
+    return done.returncode
+
+
+@pytest.mark.parametrize(("at", "when"), CUTS)
+async def test_a_sweep_killed_at_any_statement_loses_nothing(
+    db, ring, codec, postgres_config, tmp_path, at: int, when: str
+) -> None:
+    for _ in range(2):
+        await insert_family(db)
+    old = ring.primary(Purpose.DATA).id
+    new = (await asyncio.to_thread(rotate, ring, Purpose.DATA)).id
+    arguments = (str(tmp_path / "keys"), MASTER_PASSWORD, connection_json(postgres_config), str(at), when)
+    assert await asyncio.to_thread(sweep_and_be_killed, *arguments) == -9
+    assert await keys_of_all_values(db, codec) <= {old, new}
+    done = await Reencryption(db=db, ring=ring, codec=codec, clock=SystemClock()).run()
+    assert done.unopened == 0
+    assert await keys_of_all_values(db, codec) == {new}
+
+
+async def keys_of_all_values(db, codec) -> set[str]:
+    """Open every value; return the ids of the keys that they are under."""
+    used = set()
+    async with db.connection() as repos:
+        for column in COLUMNS:
+            for each in await repos.sealed_columns.list_stale(column, "none", column.before_all, 1000):
+                await codec.open(each.sealed, each.cell)
+                used.add(each.sealed.key_id)
+    return used
