@@ -18,17 +18,18 @@ from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.tokens import Tokens
 from cypher.clock import Clock
-from cypher.config import Config
+from cypher.config import Config, Secret
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.crypto.keystore import DirectoryKeyStore, KeyStore
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.session_cache import SessionCache
 from cypher.errors import KeyStoreRefused, SchemaRefused
 from cypher.maintenance.key_identity import open_key_ring
 from cypher.migrate import names, pending
 from cypher.postgres import Database
+from cypher.postgres_keys import PostgresKeyStore
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
@@ -75,13 +76,25 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         )
 
 
-async def _key_ring(config: Config, clock: Clock, *, may_create: bool) -> KeyRing:
+def key_store(config: Config) -> KeyStore:
+    """Return the store that the settings name; opens nothing."""
+    if config.keys.store == "postgres" or config.keys.path is None:
+        return PostgresKeyStore(config.postgres)
+    return DirectoryKeyStore(config.keys.path)
+
+
+def required_password(config: Config) -> Secret:
+    """Return the master password; raise KeyStoreRefused when there is none."""
     if config.keys.master_password is None:
         raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
+    return config.keys.master_password
+
+
+async def _key_ring(config: Config, clock: Clock, *, may_create: bool) -> KeyRing:
+    password = required_password(config)
     db = await Database.open(config.postgres, DeploymentOnly.over)
     try:
-        store = DirectoryKeyStore(config.keys.path)
-        return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
+        return await open_key_ring(db, key_store(config), password, clock, may_create=may_create)
     finally:
         await db.close()
 

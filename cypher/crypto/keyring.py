@@ -246,7 +246,8 @@ class KeyRing:
 
     def _gone(self) -> KeyStoreRefused:
         return KeyStoreRefused(
-            f"There is no key store at {self._store.describe()} any more. Bring it back from its backup."
+            f"There is no key store at {self._store.describe()} any more. If it was moved, start Cypher anew with "
+            "KEY_STORE and KEY_STORE_PATH set to where it is; else bring it back from its backup."
         )
 
     def _report(self, problem: str | None) -> None:
