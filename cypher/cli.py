@@ -23,7 +23,7 @@ from cypher.auth.events import Event
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.config import Config, load
+from cypher.config import Config, KeyStoreKind, load
 from cypher.crypto.keyring import Algorithm, Purpose
 from cypher.crypto.rotation import rotate
 from cypher.demo import demo as run_demo
@@ -31,6 +31,7 @@ from cypher.embedded import Embedded, complete
 from cypher.errors import CypherError, NotFound, OperatorError
 from cypher.maintenance.key_identity import note_ring
 from cypher.migrate import create_database, migrate
+from cypher.moving import move_store
 
 T = TypeVar("T")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the object that programs read.")]
@@ -136,6 +137,16 @@ def keys_rotate(
         print(f"{key.id} is active.")
 
     _with_resources(turn)
+
+
+@keys_app.command("move-store")
+def keys_move_store(
+    to: Annotated[KeyStoreKind, typer.Option(help="Where to.")],
+    path: Annotated[Path | None, typer.Option(help="The directory, made if need be; default: KEY_STORE_PATH.")] = None,
+) -> None:
+    """Take the keys to the other kind of key store; after an interruption, run it again."""
+    with _servers() as (config, _):
+        print(_run(move_store(config, to, path, SystemClock())))
 
 
 @tokens_app.command("create")

@@ -19,6 +19,7 @@ class Event(StrEnum):
     TOKEN_REVOKED = "token.access.revoked"  # noqa: S105 - the name of an event
     FIELD_OPEN_FAILED = "crypto.open_failed"
     KEY_ROTATED = "crypto.key.rotated"
+    KEY_STORE_MOVED = "crypto.key_store.moved"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
 
