@@ -18,11 +18,11 @@ from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.tokens import Tokens
 from cypher.clock import Clock
-from cypher.config import Config
+from cypher.config import Config, Secret
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing, RotationPolicy
-from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.crypto.keystore import DirectoryKeyStore, KeyStore
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.session_cache import SessionCache
 from cypher.errors import KeyStoreRefused, SchemaRefused
@@ -33,6 +33,7 @@ from cypher.maintenance.leases import Leases
 from cypher.maintenance.reencryption import Reencryption
 from cypher.migrate import names, pending
 from cypher.postgres import MAINTENANCE_SECONDS, Database
+from cypher.postgres_keys import PostgresKeyStore
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
@@ -66,7 +67,8 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         # Of few connections, apart from the requests': who seals holds one of those while uses are reserved here.
         uncoded = await Database.open(replace(config.postgres, pool_max=2), DeploymentOnly.over)
         closing.push_async_callback(uncoded.close)
-        ring = await _key_ring(config, uncoded, clock, may_create=may_create_keys)
+        password = required_password(config)
+        ring = await open_key_ring(uncoded, key_store(config), password, clock, may_create=may_create_keys)
         leases = Leases(uncoded, ring, config.keys.rotation_operations)
         codec, index = FieldCodec(ring, leases), BlindIndex(ring)
         over = repositories_over(ring, codec, index)
@@ -98,13 +100,6 @@ def rotation_policy(config: Config) -> RotationPolicy:
     return RotationPolicy(age=config.keys.rotation_age, operations=config.keys.rotation_operations)
 
 
-async def _key_ring(config: Config, db: Database[DeploymentOnly], clock: Clock, *, may_create: bool) -> KeyRing:
-    if config.keys.master_password is None:
-        raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
-    store = DirectoryKeyStore(config.keys.path)
-    return await open_key_ring(db, store, config.keys.master_password, clock, may_create=may_create)
-
-
 def reencryption(open_: Resources, rate: int | None) -> Reencryption:
     """Wire a run of re-encryption."""
     return Reencryption(db=open_.upkeep, ring=open_.ring, codec=open_.codec, clock=open_.clock, rate=rate)
@@ -115,6 +110,20 @@ def background_reencryption(open_: Resources) -> BackgroundReencryption:
     return BackgroundReencryption(
         db=open_.upkeep, ring=open_.ring, clock=open_.clock, make=lambda: reencryption(open_, RATE)
     )
+
+
+def key_store(config: Config) -> KeyStore:
+    """Return the store that the settings name; opens nothing."""
+    if config.keys.store == "postgres" or config.keys.path is None:
+        return PostgresKeyStore(config.postgres)
+    return DirectoryKeyStore(config.keys.path)
+
+
+def required_password(config: Config) -> Secret:
+    """Return the master password; raise KeyStoreRefused when there is none."""
+    if config.keys.master_password is None:
+        raise KeyStoreRefused("MASTER_ENCRYPTION_PASSWORD is not set.")
+    return config.keys.master_password
 
 
 def build_services(open_: Resources) -> Services:

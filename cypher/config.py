@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from cypher import master_password
 from cypher.errors import SettingsRefused
 from cypher.settings import Secret as Secret
 from cypher.settings import SettingsReader
 
 Network = IPv4Network | IPv6Network
+KeyStoreKind = Literal["directory", "postgres"]
 
-MASTER_PASSWORD_LENGTH = 32
-#: What documents show for the master password. Long enough to pass by length, known to everybody.
-EXAMPLE_PASSWORDS = frozenset({"your_super_secure_master_password"})
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 #: Anything else in the query of REDIS_URL could override a time-out or carry a password into a log.
@@ -65,11 +64,14 @@ class RedisConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysConfig:
-    """The key store and when its keys are due; no master password only while PostgreSQL is embedded."""
+    """The key store and when its keys are due; no master password only while PostgreSQL is embedded.
+
+    `path` is where a directory is or would be; None only when the store is in PostgreSQL.
+    """
 
     master_password: Secret | None
-    store: Literal["directory"]
-    path: Path
+    store: KeyStoreKind
+    path: Path | None
     rotation_age: timedelta
     rotation_operations: int
     destroy_delay: timedelta
@@ -209,30 +211,24 @@ def _without_password(parts: SplitResult) -> str:
 def _keys(read: SettingsReader, embedded_path: Path | None) -> KeysConfig:
     """`embedded_path` is where keys go when PostgreSQL is embedded; only then may they be made without being asked."""
     password, path = read.secret("MASTER_ENCRYPTION_PASSWORD"), read.text("KEY_STORE_PATH")
+    store: KeyStoreKind = read.choice("KEY_STORE", "directory", ("directory", "postgres"))
     if password is not None:
-        check_master_password(read, "MASTER_ENCRYPTION_PASSWORD", password.reveal())
+        for problem in master_password.problems_of(password.reveal(), beside_the_data=store == "postgres"):
+            read.refuse(f"MASTER_ENCRYPTION_PASSWORD {problem}")
     elif embedded_path is None:
         read.refuse("MASTER_ENCRYPTION_PASSWORD is needed when POSTGRES_HOST is set")
-    if path is None and embedded_path is None:
-        read.refuse("KEY_STORE_PATH is needed when POSTGRES_HOST is set")
+    if path is None and embedded_path is None and store == "directory":
+        read.refuse("KEY_STORE_PATH is needed when POSTGRES_HOST is set, or KEY_STORE=postgres")
     return KeysConfig(
         master_password=password,
-        store=read.choice("KEY_STORE", "directory", ("directory",)),
-        path=Path(path) if path else embedded_path or Path(),
+        store=store,
+        path=Path(path) if path else embedded_path,
         rotation_age=timedelta(days=read.number("KEY_ROTATION_DAYS", 90, low=1, high=3650)),
         rotation_operations=read.number("KEY_ROTATION_OPERATIONS", 1_000_000, low=1, high=10**12),
         # Another process may go on sealing for 30 s with a key that has left `active`, in a transaction that lasts.
         destroy_delay=read.seconds("KEY_DESTROY_DELAY_SECONDS", 600, low=60, high=LONGEST),
         reencrypt_background=read.choice("REENCRYPT_BACKGROUND", "on", ("on", "off")) == "on",
     )
-
-
-def check_master_password(read: SettingsReader, name: str, password: str) -> None:
-    """Refuse a password that could be guessed; `name` is what the operator calls it."""
-    if len(password) < MASTER_PASSWORD_LENGTH:
-        read.refuse(f"{name} must have {MASTER_PASSWORD_LENGTH} characters or more")
-    if password.strip().casefold() in EXAMPLE_PASSWORDS:
-        read.refuse(f"{name} is the example from the documentation: draw your own")
 
 
 def _http(read: SettingsReader) -> HttpConfig:

@@ -68,7 +68,8 @@ async def demo(base_url: str, open_: Resources, console: Console | None = None) 
     for table in tables:
         out.print()
         out.print(table)
-    out.print("\nThe keys are in the key store, not in these servers: a stolen database opens nothing.")
+    lacking = "master password" if open_.config.keys.store == "postgres" else "key store"
+    out.print(f"\nThe {lacking} is not in these servers: a stolen database opens nothing.")
 
 
 async def _come_in(client: CypherClient, out: Console) -> Person:

@@ -42,6 +42,11 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             raise OperatorError(
                 f"{config.http.host}:{chosen} cannot be listened on. Is it taken? Look at PORT, and at HOST."
             ) from exc
+        if config.keys.store == "postgres":
+            logger.warning(
+                "The keys are in PostgreSQL: every dump of this database holds them, wrapped by the master password "
+                "alone. Keep it apart from the dumps."
+            )
         if not await open_.redis.ping():
             logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
         tasks = [asyncio.create_task(work) for work in _maintenance(open_)]

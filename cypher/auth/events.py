@@ -23,6 +23,7 @@ class Event(StrEnum):
     KEY_DESTROYED = "crypto.key.destroyed"
     MASTER_PASSWORD_CHANGED = "crypto.master_password.changed"  # noqa: S105 - the name of an event
     INDEX_ROTATED = "crypto.index.rotated"
+    KEY_STORE_MOVED = "crypto.key_store.moved"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
 

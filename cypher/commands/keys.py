@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -16,8 +17,9 @@ from cypher.app import Resources, reencryption, rotation_policy
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.auth.opaque import new_setup
-from cypher.commands.running import JsonOption, id_column, with_resources
-from cypher.config import Secret, check_master_password
+from cypher.clock import SystemClock
+from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
+from cypher.config import KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
 from cypher.crypto.rotation import rotate as rotate_key
 from cypher.errors import OperatorError, SettingsRefused
@@ -26,6 +28,8 @@ from cypher.maintenance.key_keeping import EVENTS
 from cypher.maintenance.key_status import key_status
 from cypher.maintenance.reindexing import Reindexing
 from cypher.maintenance.retirement import Retirement
+from cypher.master_password import problems_of
+from cypher.moving import move_store as move_ring
 from cypher.settings import SettingsReader
 
 app = typer.Typer(no_args_is_help=True, help="The keys that seal the data.")
@@ -81,12 +85,12 @@ def reencrypt(
     """Move every sealed value to the active data key, beside live traffic. Ctrl-C stops it; run again, it goes on."""
 
     async def move(open_: Resources) -> None:
-        run = reencryption(open_, rate)
-        total = await run.remaining()
+        sweep = reencryption(open_, rate)
+        total = await sweep.remaining()
         columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=total)
-            done = await run.run(
+            done = await sweep.run(
                 lambda now: progress.update(task, completed=min(now.moved, total), description=now.column)
             )
         print(f"{done.moved} values were moved to {open_.ring.primary(Purpose.DATA).id}.")
@@ -145,13 +149,25 @@ def rotate_index() -> None:
 
     async def index(open_: Resources) -> None:
         print("The new key is made known to every instance first: 35 s.", file=sys.stderr)
-        run = Reindexing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock)
+        reindexing = Reindexing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock)
         with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=None)
-            key_id = await run.run(lambda column, rows: progress.update(task, completed=rows, description=column))
+            key_id = await reindexing.run(
+                lambda column, rows: progress.update(task, completed=rows, description=column)
+            )
         print(f"{key_id} is active. The one before can be destroyed; the trail's older entries are found by it.")
 
     with_resources(index)
+
+
+@app.command()
+def move_store(
+    to: Annotated[KeyStoreKind, typer.Option(help="Where to.")],
+    path: Annotated[Path | None, typer.Option(help="The directory, made if need be; default: KEY_STORE_PATH.")] = None,
+) -> None:
+    """Take the keys to the other kind of key store; after an interruption, run it again."""
+    with servers() as (config, _):
+        print(run(move_ring(config, to, path, SystemClock())))
 
 
 def _numbers(info: KeyInfo, now: datetime) -> tuple[str, str, str, str]:
@@ -173,8 +189,9 @@ def _new_password(open_: Resources) -> str:
     found = read.secret(NEW_PASSWORD)
     if found is None and not read.problems:
         found = Secret(typer.prompt("New master password", hide_input=True, confirmation_prompt=True))
-    if found is not None:
-        check_master_password(read, NEW_PASSWORD, found.reveal())
+    beside_the_data = open_.config.keys.store == "postgres"
+    for problem in problems_of(found.reveal(), beside_the_data=beside_the_data) if found else ():
+        read.refuse(f"{NEW_PASSWORD} {problem}")
     if read.problems or found is None:
         raise SettingsRefused(read.problems)
     return found.reveal()

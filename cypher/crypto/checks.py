@@ -34,5 +34,8 @@ def require_later_state(store: KeyStore, kek: KeyEncryptionKey, ours: StoredRing
 def require_there(store: KeyStore, found: StoredRing | None) -> StoredRing:
     """Refuse a store that was there and is not any more."""
     if found is None:
-        raise KeyStoreRefused(f"There is no key store at {store.describe()} any more. Bring it back from its backup.")
+        raise KeyStoreRefused(
+            f"There is no key store at {store.describe()} any more. If it was moved, start Cypher anew with "
+            "KEY_STORE and KEY_STORE_PATH set to where it is; else bring it back from its backup."
+        )
     return found

@@ -45,6 +45,14 @@ def replace_file(directory: int, name: str, data: bytes) -> None:
     os.fsync(directory)
 
 
+def remove_file(directory: int, name: str) -> None:
+    """Take the file `name` away, and what a crash in `replace_file` may have left of it."""
+    for each in (f"{name}.new", name):
+        with suppress(FileNotFoundError):
+            os.unlink(each, dir_fd=directory)
+    os.fsync(directory)
+
+
 def _give_to_owner(file: int, directory: os.stat_result) -> None:
     """Let what root writes for the service stay readable for the service's user."""
     os.fchmod(file, 0o600)

@@ -1,4 +1,7 @@
-"""Where the wrapped keys are kept. A store knows files, never passwords and never an unwrapped key."""
+"""Where the wrapped keys are kept: what every store promises, and the store in a directory.
+
+A store never knows a password or an unwrapped key.
+"""
 
 import errno
 import fcntl
@@ -10,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from cypher.crypto.durable import make_directory, replace_file
+from cypher.crypto.durable import make_directory, remove_file, replace_file
 from cypher.crypto.stored import Kdf, StoredKey, StoredRing, UnknownVersion, decode_ring, encode_ring
 from cypher.errors import KeyStoreRefused
 
@@ -47,9 +50,36 @@ class KeyStore(Protocol):
         """Replace the ring, durably, in one step. Only while `lock` is held."""
         ...
 
+    def remove(self) -> None:
+        """Take the ring away, durably, after it was moved elsewhere. Only while `lock` is held."""
+        ...
+
     def describe(self) -> str:
         """Name the store to the operator."""
         ...
+
+
+def ring_in(data: bytes, what: str) -> StoredRing:
+    """Read the JSON of `keyring.json`; raise KeyStoreRefused, which begins with `what`, for any other."""
+    try:
+        return decode_ring(data)
+    except UnknownVersion as exc:
+        raise KeyStoreRefused(
+            f"{what} is of format version {exc}; this version of Cypher reads 1. "
+            "Start the version of Cypher that wrote it. Nothing was changed."
+        ) from None
+    except (ValueError, RecursionError):
+        raise KeyStoreRefused(
+            f"{what} is corrupt or truncated. Bring it back from its backup. Nothing was changed."
+        ) from None
+
+
+def lock_is_taken(where: str) -> KeyStoreRefused:
+    """Return the error of a lock that does not come free."""
+    return KeyStoreRefused(
+        f"Another process has held the lock of the key store at {where} for {LOCK_SECONDS:.0f} s. "
+        "Look for a Cypher that hangs. Nothing was changed."
+    )
 
 
 class DirectoryKeyStore:
@@ -66,18 +96,7 @@ class DirectoryKeyStore:
                 data = self._read_file()
             except FileNotFoundError:
                 return None
-        try:
-            return decode_ring(data)
-        except UnknownVersion as exc:
-            raise KeyStoreRefused(
-                f"The key store's file {self._file} is of format version {exc}; this version of Cypher reads 1. "
-                "Start the version of Cypher that wrote it. Nothing was changed."
-            ) from None
-        except (ValueError, RecursionError):
-            raise KeyStoreRefused(
-                f"The key store's file {self._file} is corrupt or truncated. Bring it back from its backup. "
-                "Nothing was changed."
-            ) from None
+        return ring_in(data, f"The key store's file {self._file}")
 
     def stamp(self) -> Hashable:
         try:
@@ -106,6 +125,12 @@ class DirectoryKeyStore:
             raise RuntimeError("the key store is written without its lock")
         with _refusing(f"The key store at {self._path} cannot be written"):
             replace_file(self._locked, FILE, encode_ring(ring))
+
+    def remove(self) -> None:
+        if self._locked is None:
+            raise RuntimeError("the key store is written without its lock")
+        with _refusing(f"The key store at {self._path} cannot be removed"):
+            remove_file(self._locked, FILE)
 
     def describe(self) -> str:
         return str(self._path)
@@ -151,10 +176,7 @@ class DirectoryKeyStore:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(directory)
-                    raise KeyStoreRefused(
-                        f"Another process has held the lock of the key store at {self._path} for "
-                        f"{LOCK_SECONDS:.0f} s. Look for a Cypher that hangs. Nothing was changed."
-                    ) from None
+                    raise lock_is_taken(self.describe()) from None
             except OSError:
                 os.close(directory)
                 raise

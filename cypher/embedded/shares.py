@@ -93,12 +93,12 @@ class Embedded:
     def postgres(self, pool_max: int = 20) -> PostgresConfig:
         return postgres.config(self._place, pool_max)
 
-    def master_password(self, key_store: Path) -> Secret:
+    def master_password(self, key_store: Path | None) -> Secret:
         """Read the password kept here; make one only where no key store waits for the one that it was made with."""
         file = self.path / "master-password"
         with locked(self.path / "lock"):
             if not file.exists():
-                if key_store.exists() and any(key_store.iterdir()):
+                if key_store and key_store.exists() and any(key_store.iterdir()):
                     raise OperatorError(
                         f"{key_store} holds keys, but {file} is gone: put it back, or set MASTER_ENCRYPTION_PASSWORD."
                     )

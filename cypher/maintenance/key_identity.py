@@ -49,16 +49,16 @@ async def open_key_ring(
 
 
 async def _require_fresh(db: Database[R], store: KeyStore, *, may_create: bool) -> None:
-    if not may_create:
-        raise KeyStoreRefused(
-            f"There is no key store at {store.describe()}. `cypher serve` makes one at its first start."
-        )
     async with db.connection() as repos:
         if await repos.deployment.get_identity() is not None or await repos.deployment.has_sealed_rows():
             raise KeyStoreRefused(
                 f"There is no key store at {store.describe()}, but the database holds what one has sealed. "
-                "Bring the key store back from its backup, or set KEY_STORE_PATH to where it is."
+                "Bring the key store back from its backup, or set KEY_STORE and KEY_STORE_PATH to where it is."
             )
+    if not may_create:
+        raise KeyStoreRefused(
+            f"There is no key store at {store.describe()}. `cypher serve` makes one at its first start."
+        )
 
 
 async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: bool) -> None:
@@ -93,7 +93,7 @@ def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: 
     if theirs is None or theirs.store_id != ring.store_id:
         raise KeyStoreRefused(
             f"The key store at {store.describe()} belongs to another database. "
-            "Set KEY_STORE_PATH to the store of this one, or POSTGRES_DB to the database of that one."
+            "Set KEY_STORE and KEY_STORE_PATH to the store of this one, or POSTGRES_DB to the database of that one."
         )
     if theirs.generation > ring.generation:
         raise KeyStoreRefused(

@@ -1,8 +1,12 @@
 """A stolen database is worthless: nothing that was sent stands in PostgreSQL or Redis in a form that can be read."""
 
 import base64
+import secrets
 from collections.abc import Iterator
 
+import pytest
+
+from cypher.crypto.keyring import Purpose
 from tests.acceptance.person import Person
 
 ADDRESS = "203.0.113.177"
@@ -26,8 +30,12 @@ def found(needle: bytes, haystack: bytes) -> bool:
     return any(each.lower() in lowered for each in spellings(needle))
 
 
-async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http) -> None:
-    service = await start_service(TRUSTED_PROXIES="127.0.0.0/8")
+@pytest.mark.parametrize("key_store", ["directory", "postgres"])
+async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http, key_store: str) -> None:
+    password = secrets.token_urlsafe(32)
+    service = await start_service(
+        TRUSTED_PROXIES="127.0.0.0/8", KEY_STORE=key_store, MASTER_ENCRYPTION_PASSWORD=password
+    )
     headers = {"X-Forwarded-For": ADDRESS, "User-Agent": USER_AGENT}
     async with service.client(headers=headers) as session:
         person = Person(session, service.url, USERNAME)
@@ -61,6 +69,8 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http)
         "record, begin": record[:32],
         "record, end": record[-64:],
         "setup": service.setup()[:64],
+        "data key": service.resources.ring.primary(Purpose.DATA).secret,
+        "master password": password.encode(),
     }
     dump, values = await service.dump(), await service.redis_content()
     assert "COPY public.users" in dump

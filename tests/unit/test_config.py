@@ -177,6 +177,38 @@ def test_refusals_name_the_setting_and_never_the_value(name: str, value: str) ->
     assert value not in listed
 
 
+GENERATED = {
+    "base64": "3q2+7wAB/kZ1c0xJ9pQm8YtRvN4hGdE6sLfWuXiOaCo=",
+    "base64url": "Zc-9_kQ1v8XmLr0TqWn3yHs7JdUfPgAeBiCtOoMlKjE",
+    "hexadecimal": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+}
+CHOSEN = {
+    "words": "correct horse battery staple, and then some more",
+    "one letter": "a" * 64,
+    "eleven letters": "abcdefghijk" * 4,
+    "other signs": "!" + GENERATED["base64"],
+    "other alphabets": "é" + GENERATED["base64"],
+    "a line too many": GENERATED["base64"] + "\nx",
+}
+
+
+@pytest.mark.parametrize("password", GENERATED.values(), ids=GENERATED)
+def test_keys_in_postgres_need_a_generated_password_and_no_path(password: str) -> None:
+    config = load(
+        {**SERVERS, "KEY_STORE": "postgres", "KEY_STORE_PATH": "", "MASTER_ENCRYPTION_PASSWORD": password}, None
+    )
+    assert (config.keys.store, config.keys.path) == ("postgres", None)
+
+
+@pytest.mark.parametrize("password", CHOSEN.values(), ids=CHOSEN)
+def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -> None:
+    settings = {**SERVERS, "MASTER_ENCRYPTION_PASSWORD": password}
+    assert load(settings, None).keys.store == "directory"
+    listed = problems({**settings, "KEY_STORE": "postgres"})
+    assert re.match(r"MASTER_ENCRYPTION_PASSWORD must be drawn .*: openssl rand -base64 32$", listed)
+    assert password not in listed
+
+
 # -- single settings ------------------------------------------------------------------------------------------
 
 

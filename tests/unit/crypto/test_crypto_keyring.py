@@ -1,6 +1,5 @@
 import copy
 import json
-import threading
 import traceback
 from dataclasses import replace
 
@@ -36,33 +35,6 @@ def test_what_does_not_fit_makes_no_store(store, password, clock, file) -> None:
         with pytest.raises(ValueError, match=r"bytes|is not for|rounds"):
             KeyRing.create(store, password, clock, opaque_setup=setup, rounds=rounds, data_algorithm=algorithm)
     assert not file.parent.exists()
-
-
-def test_creating_over_a_store_opens_it(ring: KeyRing, make_ring, file) -> None:
-    before = file.read_bytes()
-    again = make_ring()
-    assert again.store_id == ring.store_id
-    assert again.primary(Purpose.OPAQUE).secret == ring.primary(Purpose.OPAQUE).secret
-    assert file.read_bytes() == before
-
-
-def test_creating_over_a_store_of_another_password_is_refused(ring: KeyRing, store, clock, file) -> None:
-    before = file.read_bytes()
-    with pytest.raises(KeyStoreRefused, match="master password"):
-        KeyRing.create(store, "w" * 40, clock, opaque_setup=bytes(128), rounds=1000)
-    assert file.read_bytes() == before
-
-
-def test_threads_that_create_at_once_share_one_ring(make_ring) -> None:
-    made: list[KeyRing] = []
-    threads = [threading.Thread(target=lambda: made.append(make_ring())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 8
-    assert len({ring.store_id for ring in made}) == 1
-    assert len({ring.primary(Purpose.OPAQUE).secret for ring in made}) == 1
 
 
 def test_a_wrong_password_is_refused_and_changes_nothing(ring: KeyRing, store, clock, file) -> None:
@@ -243,19 +215,6 @@ def test_a_store_that_is_not_this_ring_any_more_is_neither_followed_nor_written(
     # What is known stays readable: sessions go on while the operator looks.
     assert ring.primary(Purpose.DATA).id == key.id
     assert len(ring.live(Purpose.DATA)) == 2
-
-
-def test_a_store_that_comes_back_is_followed_again(ring: KeyRing, store, password, clock, file) -> None:
-    good = file.read_bytes()
-    file.write_bytes(b"{}")
-    assert not ring.reload()
-    assert not ring.healthy
-    file.write_bytes(good)
-    ring.reload()
-    assert ring.healthy
-    new = rotate(KeyRing.open(store, password, clock), Purpose.DATA)
-    assert ring.reload()
-    assert ring.primary(Purpose.DATA).id == new.id
 
 
 def test_an_unhealthy_ring_says_why_once(ring: KeyRing, file, caplog) -> None:

@@ -4,7 +4,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,11 +184,6 @@ def test_what_is_no_key_ring_is_refused(stored, store, file: Path, damage: bytes
     assert f"{file} is corrupt or truncated" in refusal(store)
 
 
-def test_another_version_is_refused_by_name(stored, store, file: Path) -> None:
-    file.write_text(json.dumps({"version": 2, "anything": "else"}))
-    assert "format version 2" in refusal(store)
-
-
 @pytest.mark.parametrize(
     ("place", "value"),
     [
@@ -235,54 +229,6 @@ def test_two_keys_of_one_id_are_refused(stored, store, file: Path) -> None:
     data["keys"].append({**data["keys"][0], "state": "decrypt_only"})
     file.write_text(json.dumps(data))
     assert "corrupt" in refusal(store)
-
-
-def test_the_stamp_changes_with_every_write(stored, store) -> None:
-    seen = {store.stamp()}
-    for generation in range(2, 40):
-        with store.lock():
-            store.write(replace(stored, generation=generation))
-        assert store.stamp() not in seen
-        seen = {store.stamp()}
-
-
-def test_nothing_is_written_without_the_lock(stored, store, file: Path) -> None:
-    before = snapshot(file.parent)
-    with pytest.raises(RuntimeError, match="without its lock"):
-        store.write(stored)
-    with store.lock():
-        pass
-    with pytest.raises(RuntimeError, match="without its lock"):
-        store.write(stored)
-    assert snapshot(file.parent) == before
-
-
-def test_the_lock_keeps_other_threads_and_stores_out(stored, store, file: Path) -> None:
-    order: list[str] = []
-
-    def other() -> None:
-        with DirectoryKeyStore(file.parent).lock():
-            order.append("second")
-
-    with store.lock():
-        waiting = threading.Thread(target=other)
-        waiting.start()
-        waiting.join(0.05)
-        order.append("first")
-    waiting.join()
-    assert order == ["first", "second"]
-
-
-def test_a_lock_that_is_never_given_back_is_reported(stored, store, file: Path, monkeypatch) -> None:
-    monkeypatch.setattr(keystore, "LOCK_SECONDS", 0.02)
-    with (
-        store.lock(),
-        pytest.raises(KeyStoreRefused, match="Another process"),
-        DirectoryKeyStore(file.parent).lock(),
-    ):
-        pytest.fail("locked twice")
-    with store.lock():
-        pass
 
 
 def test_a_missing_store_is_not_made_by_locking(store, file: Path) -> None:
