@@ -1,6 +1,6 @@
 """Reads single settings, the environment before `.env`, and collects every problem instead of stopping at the first.
 
-It knows no setting by name; which there are, and what they default to, stands in `config.py`. A problem names the
+It knows no setting by name; which there are, and what they default to, stands in `config`. A problem names the
 setting and the rule, never the value.
 """
 
@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 Option = TypeVar("Option", bound=str)
+
+DAY = 86_400
+#: Ten years: far beyond any sensible session, far below what a timestamp can hold.
+LONGEST = 3650 * DAY
 
 #: `NAME=value`, `NAME='value'` or `NAME="value"`, each with an optional comment. Unquoted, `#` begins a comment only
 #: after a space: a password must never be cut short in silence.
@@ -149,3 +153,8 @@ def _value(match: re.Match[str]) -> str:
     if match["double"] is not None:
         return re.sub(r'\\(["\\$`])', r"\1", match["double"])
     return match["single"] or match["plain"] or ""
+
+
+def bracketed(host: str) -> str:
+    """Return a host as URLs write it."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,0 +1,65 @@
+"""All settings as frozen records, read once at the start; the only reader of the environment.
+
+One module for each section: its record, and the function that reads it. Nothing is opened and nothing is created
+here: what an embedded server fills in later is left None.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cypher.config.http import HttpConfig, Network, read_http
+from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
+from cypher.config.log import LogConfig, read_log
+from cypher.config.postgres import PostgresConfig, read_postgres
+from cypher.config.redis import RedisConfig, read_redis
+from cypher.config.sessions import SessionsConfig, read_sessions
+from cypher.errors import SettingsRefused
+from cypher.settings import Secret, SettingsReader
+
+__all__ = [
+    "Config",
+    "HttpConfig",
+    "KeyStoreKind",
+    "KeysConfig",
+    "LogConfig",
+    "Network",
+    "PostgresConfig",
+    "RedisConfig",
+    "Secret",
+    "SessionsConfig",
+    "load",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    postgres: PostgresConfig
+    redis: RedisConfig
+    keys: KeysConfig
+    http: HttpConfig
+    sessions: SessionsConfig
+    registration: Literal["open", "closed"]
+    embedded_path: Path
+    log: LogConfig
+
+
+def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
+    """Read every setting; raise `SettingsRefused` with all that is wrong, never only with the first."""
+    read = SettingsReader(environ, dotenv)
+    embedded_path = Path(read.text("EMBEDDED_PATH") or ".cypher")
+    postgres = read_postgres(read)
+    config = Config(
+        postgres=postgres,
+        redis=read_redis(read),
+        keys=read_keys(read, embedded_path / "keys" if postgres.embedded else None),
+        http=read_http(read),
+        sessions=read_sessions(read),
+        registration=read.choice("REGISTRATION", "open", ("open", "closed")),
+        embedded_path=embedded_path,
+        log=read_log(read),
+    )
+    if read.problems:
+        raise SettingsRefused(read.problems)
+    return config
