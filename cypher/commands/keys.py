@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cypher.app import Resources, reencryption, rotation_policy
+from cypher.app import Resources, reencryption, required_password, resources, rotation_policy
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.auth.opaque import new_setup
 from cypher.clock import SystemClock
 from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
-from cypher.config import KeyStoreKind, Secret
+from cypher.config import Config, KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
 from cypher.crypto.rotation import rotate as rotate_key
 from cypher.errors import OperatorError, SettingsRefused
@@ -127,20 +127,26 @@ def change_master(
     same_password: Annotated[bool, typer.Option("--same-password", help="Change the rounds only.")] = False,
 ) -> None:
     """Wrap every key anew under another master password (NEW_MASTER_ENCRYPTION_PASSWORD, or asked for)."""
+    with servers() as (config, embedded):
+        if embedded and embedded.holds_postgres and not same_password:
+            raise OperatorError(
+                "The master password of the embedded servers lies beside the keys, and to change it protects nothing. "
+                "The rounds can be changed: cypher keys change-master --same-password --rounds 1200000"
+            )
+        password = required_password(config).reveal() if same_password else _new_password(config)
+        run(_rewrap(config, password, rounds))
+    told = "Start every instance again" if same_password else "Set MASTER_ENCRYPTION_PASSWORD and start every instance"
+    print(
+        f"Every key is wrapped anew. {told}: those that run now seal nothing more after 30 s. Older backups of the key "
+        "store open as they did."
+    )
 
-    async def change(open_: Resources) -> None:
-        now = open_.config.keys.master_password
-        password = now.reveal() if same_password and now else _new_password(open_)
+
+async def _rewrap(config: Config, password: str, rounds: int | None) -> None:
+    async with resources(config, SystemClock()) as open_:
         chosen = rounds or max(ROUNDS, open_.ring.stored.kdf.rounds)
         await asyncio.to_thread(open_.ring.rewrap, password, chosen)
         await _record(open_, Happening(event=Event.MASTER_PASSWORD_CHANGED, note=f"{chosen} rounds"))
-        print(
-            f"Every key is wrapped anew ({chosen} rounds). Set MASTER_ENCRYPTION_PASSWORD to the new one and start "
-            "every instance again: those that run now seal nothing more after 30 s. Older backups of the key store "
-            "open with the old password."
-        )
-
-    with_resources(change)
 
 
 @app.command()
@@ -179,17 +185,14 @@ def _numbers(info: KeyInfo, now: datetime) -> tuple[str, str, str, str]:
     )
 
 
-def _new_password(open_: Resources) -> str:
-    if open_.config.postgres.embedded:
-        raise OperatorError(
-            "The master password of the embedded servers lies beside the keys, and to change it protects nothing. "
-            "The rounds can be changed: cypher keys change-master --same-password --rounds 1200000"
-        )
+def _new_password(config: Config) -> str:
     read = SettingsReader(os.environ, None)
     found = read.secret(NEW_PASSWORD)
     if found is None and not read.problems:
+        if not sys.stdin.isatty():
+            raise OperatorError(f"Set {NEW_PASSWORD}, or {NEW_PASSWORD}_FILE, or run this at a terminal.")
         found = Secret(typer.prompt("New master password", hide_input=True, confirmation_prompt=True))
-    beside_the_data = open_.config.keys.store == "postgres"
+    beside_the_data = config.keys.store == "postgres"
     for problem in problems_of(found.reveal(), beside_the_data=beside_the_data) if found else ():
         read.refuse(f"{NEW_PASSWORD} {problem}")
     if read.problems or found is None:

@@ -109,6 +109,23 @@ async def test_a_weak_new_master_password_changes_nothing(service, run_cli, tmp_
     assert (tmp_path / "keys" / "keyring.json").read_bytes() == before
 
 
+async def test_no_new_master_password_changes_nothing(service, run_cli, tmp_path) -> None:
+    before = (tmp_path / "keys" / "keyring.json").read_bytes()
+    refused = await run_cli(service, "keys", "change-master")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("cypher: Set NEW_MASTER_ENCRYPTION_PASSWORD")
+    assert (tmp_path / "keys" / "keyring.json").read_bytes() == before
+
+
+async def test_more_rounds_are_adopted_under_the_same_password(start_service, run_cli) -> None:
+    service = await start_service()
+    assert (await run_cli(service, "keys", "change-master", "--same-password", "--rounds", "650000")).returncode == 0
+    again = await start_service()
+    assert again.resources.ring.stored.kdf.rounds == 650_000
+    service.resources.ring.reload()
+    assert not service.resources.ring.healthy
+
+
 async def test_a_new_opaque_setup_serves_new_people_and_the_old_one_its_own(
     service, person: Person, http, run_cli
 ) -> None:
