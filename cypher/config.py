@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from cypher.errors import SettingsRefused
+from cypher.limits import LimitsConfig, read_limits
 from cypher.settings import Secret as Secret
 from cypher.settings import SettingsReader
 
@@ -112,6 +113,7 @@ class Config:
     keys: KeysConfig
     http: HttpConfig
     sessions: SessionsConfig
+    limits: LimitsConfig
     registration: Literal["open", "closed"]
     embedded_path: Path
     log: LogConfig
@@ -128,6 +130,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         keys=_keys(read, embedded_path / "keys" if postgres.embedded else None),
         http=_http(read),
         sessions=_sessions(read),
+        limits=read_limits(read),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
         embedded_path=embedded_path,
         log=_log(read),

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
     {"errors", "clock", "__version__"},
-    {"settings", "config", "sqlfiles", "crypto", "logs"},
+    {"settings", "limits", "config", "sqlfiles", "crypto", "logs"},
     {"postgres", "redis_client", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
@@ -23,6 +23,8 @@ LAYERS = (
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
     ("config", "settings"),
+    ("config", "limits"),
+    ("limits", "settings"),
     ("logs", "config"),
     ("maintenance", "auth"),
     ("serving", "app"),
