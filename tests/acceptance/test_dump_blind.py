@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 
+from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.person import Person
 
 ADDRESS = "203.0.113.177"
@@ -27,7 +28,7 @@ def found(needle: bytes, haystack: bytes) -> bool:
 
 
 async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http) -> None:
-    service = await start_service(TRUSTED_PROXIES="127.0.0.0/8")
+    service = await start_service(TRUSTED_PROXIES="127.0.0.0/8", **DEFAULT_LIMITS)
     headers = {"X-Forwarded-For": ADDRESS, "User-Agent": USER_AGENT}
     async with service.client(headers=headers) as session:
         person = Person(session, service.url, USERNAME)
