@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -15,6 +16,7 @@ from bench.scenarios import codec, http, reencryption
 from cypher.app import resources
 from cypher.clock import SystemClock
 from cypher.config import Config, load
+from cypher.config.limits import LimitsConfig
 from cypher.embedded import complete
 from cypher.migrate import migrate
 from cypher.serving import running
@@ -61,6 +63,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every number to this file")
     arguments = parser.parse_args()
     config, embedded = complete(load(os.environ, Path(".env")))
+    # A sixth run within an hour could not register its person.
+    config = replace(config, limits=LimitsConfig())
     try:
         migrate(config.postgres)
         results = uvloop.run(run(config, arguments.duration))

@@ -10,9 +10,12 @@ from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
+from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login, SessionLimits
+from cypher.auth.login_limits import LoginLimits
 from cypher.auth.opaque import OpaqueServer
+from cypher.auth.rate_limits import RateLimits
 from cypher.auth.registration import Registration
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
@@ -24,6 +27,7 @@ from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing, RotationPolicy
 from cypher.crypto.keystore import DirectoryKeyStore, KeyStore
 from cypher.ephemeral.flows import FlowStore
+from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.ephemeral.session_cache import SessionCache
 from cypher.errors import KeyStoreRefused, SchemaRefused
 from cypher.maintenance.background import RATE, BackgroundReencryption
@@ -126,6 +130,11 @@ def required_password(config: Config) -> Secret:
     return config.keys.master_password
 
 
+def limit_review(open_: Resources) -> LimitReview:
+    """Wire what an operator does about limits."""
+    return LimitReview(limiter=_rate_limiter(open_), config=open_.config.limits, db=open_.db, audit=open_.audit)
+
+
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
     config, clock, db, ring, audit = open_.config, open_.clock, open_.db, open_.ring, open_.audit
@@ -139,13 +148,8 @@ def build_services(open_: Resources) -> Services:
         audience=config.http.access_token_audience,
         lifetime=lives.access_token,
     )
-    living = LivingSessions(
-        db=db,
-        cache=SessionCache(open_.redis, open_.codec, ring.epoch, clock, lives.cache),
-        clock=clock,
-        idle=lives.idle,
-        tombstone=max(lives.access_token, 2 * lives.cache),
-    )
+    living = _living_sessions(open_)
+    limits = RateLimits(limiter=_rate_limiter(open_), config=config.limits, db=db, audit=audit, clock=clock)
     return Services(
         registration=Registration(
             db=db,
@@ -167,6 +171,7 @@ def build_services(open_: Resources) -> Services:
             living=living,
             clock=clock,
             limits=SessionLimits(idle=lives.idle, absolute=lives.absolute),
+            attempts=LoginLimits(limits),
             flow_lifetime=lives.login_flow,
         ),
         sessions=Sessions(db=db, access=access, living=living, audit=audit),
@@ -175,4 +180,20 @@ def build_services(open_: Resources) -> Services:
         opaque=opaque,
         health=HealthCheck(db=db, redis=open_.redis, ring=ring, migrations=frozenset(names())),
         incidents=Incidents(db=db, audit=audit),
+        rate_limits=limits,
     )
+
+
+def _living_sessions(open_: Resources) -> LivingSessions:
+    lives = open_.config.sessions
+    return LivingSessions(
+        db=open_.db,
+        cache=SessionCache(open_.redis, open_.codec, open_.ring.epoch, open_.clock, lives.cache),
+        clock=open_.clock,
+        idle=lives.idle,
+        tombstone=max(lives.access_token, 2 * lives.cache),
+    )
+
+
+def _rate_limiter(open_: Resources) -> RateLimiter:
+    return RateLimiter(open_.redis, open_.index, open_.ring.epoch, open_.clock)

@@ -6,6 +6,7 @@ No message may hold a value that was sent, a path of the server or a driver's te
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -90,6 +91,12 @@ class Unauthenticated(CypherError):
     """A valid access token is needed."""
 
     code = "unauthenticated"
+
+
+class AccessTokenEnded(Unauthenticated):
+    """A valid access token is needed."""
+
+    # To its sender this is any other bad token; to a limiter it is not: whoever has one did not guess it.
 
 
 class InvalidCredentials(Unauthenticated):
@@ -177,6 +184,19 @@ class UnsupportedGrantType(CypherError):
 
 
 # -- the client tries later ---------------------------------------------------------------------------------
+
+
+class RateLimited(CypherError):
+    """Too many attempts: try again later."""
+
+    code = "rate_limited"
+
+    def __init__(self, *, policy: str, limit: int, window: timedelta, retry_after: timedelta) -> None:
+        super().__init__(self.message())
+        self.policy = policy
+        self.limit = limit  #: hits in any `window`
+        self.window = window
+        self.retry_after = retry_after
 
 
 class Unavailable(CypherError):

@@ -4,7 +4,8 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol, Self, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -125,6 +126,20 @@ class RedisClient:
     async def delete(self, key: str) -> bool:
         """Delete and return whether anything stood there."""
         return bool(await self._guarded(lambda: self._redis.delete(key)))
+
+    async def zrem(self, key: str, member: bytes) -> bool:
+        """Take one member out of a sorted set and return whether it was there."""
+        return bool(await self._guarded(lambda: self._redis.zrem(key, member)))
+
+    async def scan(self, pattern: str) -> AsyncIterator[str]:
+        """Yield the names that match, perhaps some of them twice; every step has the time of one call."""
+        cursor = 0
+        while True:
+            cursor, names = await self._guarded(partial(self._redis.scan, cursor, pattern, SLICE))
+            for name in names:
+                yield name.decode() if isinstance(name, bytes) else name
+            if not cursor:
+                return
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""

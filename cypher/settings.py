@@ -6,6 +6,7 @@ setting and the rule, never the value.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,18 @@ LINE = re.compile(
         \s*(?:(?<=\s)\#.*)?""",
     re.VERBOSE,
 )
+
+#: More hits than this for one subject, or more seconds, would keep much of Redis for little.
+MOST_HITS = 10_000
+LONGEST_WINDOW = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `hits` in any `window`."""
+
+    hits: int
+    window: timedelta
 
 
 class Secret:
@@ -92,6 +105,20 @@ class SettingsReader:
 
     def seconds(self, name: str, default: int, *, low: int, high: int) -> timedelta:
         return timedelta(seconds=self.number(name, default, low=low, high=high))
+
+    def limit(self, name: str, default: Limit) -> Limit | None:
+        """Return the limit of a setting of the form `hits/seconds`; None for `off`."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.lower() == "off":
+            return None
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", value)
+        hits, seconds = (int(found[1]), int(found[2])) if found else (0, 0)
+        if 1 <= hits <= MOST_HITS and 1 <= seconds <= LONGEST_WINDOW:
+            return Limit(hits=hits, window=timedelta(seconds=seconds))
+        self.refuse(f"{name} must be hits/seconds (10/900; up to {MOST_HITS}/{LONGEST_WINDOW}) or off")
+        return default
 
     def choice(self, name: str, default: Option, options: tuple[Option, ...]) -> Option:
         value = self.text(name)

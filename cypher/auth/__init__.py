@@ -6,6 +6,7 @@ from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
 from cypher.auth.login import Login
 from cypher.auth.opaque import OpaqueServer
+from cypher.auth.rate_limits import RateLimits
 from cypher.auth.registration import Registration
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
@@ -24,3 +25,4 @@ class Services:
     opaque: OpaqueServer
     health: HealthCheck
     incidents: Incidents
+    rate_limits: RateLimits

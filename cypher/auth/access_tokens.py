@@ -15,7 +15,7 @@ from cypher.auth.types import AccessClaims, Jwk
 from cypher.clock import Clock, new_id
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.signing import private_key, public_bytes
-from cypher.errors import Unauthenticated
+from cypher.errors import AccessTokenEnded, Unauthenticated
 
 TYPE = "at+jwt"
 ALGORITHM = "EdDSA"
@@ -62,7 +62,8 @@ class AccessTokens:
     def verify(self, token: str) -> AccessClaims:
         """Return the claims of a token that this key ring signed and that has not expired.
 
-        Raises Unauthenticated otherwise. Goes by `kid` and signature; `iss` and `aud` are for other services.
+        Raises Unauthenticated otherwise, AccessTokenEnded for one of ours that has expired. Goes by `kid` and
+        signature; `iss` and `aud` are for other services.
         """
         claims = self._remembered.get(token)
         if claims is None:
@@ -72,7 +73,7 @@ class AccessTokens:
                 self._remembered.popitem(last=False)
         if claims.exp <= self._clock.now().timestamp():
             self._remembered.pop(token, None)
-            raise Unauthenticated
+            raise AccessTokenEnded
         return claims
 
     def public_keys(self) -> list[Jwk]:

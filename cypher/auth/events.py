@@ -11,6 +11,7 @@ class Event(StrEnum):
     LOGIN_ATTEMPTED = "auth.login.attempted"
     LOGIN_SUCCEEDED = "auth.login.succeeded"
     LOGIN_FAILED = "auth.login.failed"
+    RATE_LIMITED = "auth.rate_limit.exceeded"
     SESSION_CREATED = "session.session.created"
     SESSION_ENDED = "session.session.ended"
     SESSIONS_ENDED = "session.sessions.ended"
@@ -26,6 +27,7 @@ class Event(StrEnum):
     KEY_STORE_MOVED = "crypto.key_store.moved"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
+    RATE_LIMIT_RESET = "admin.rate_limit.reset"
 
 
 class Outcome(StrEnum):
@@ -36,7 +38,15 @@ class Outcome(StrEnum):
 
 
 #: Events that anybody on the network can cause at will: kept in the class that is dropped early.
-NOISY = frozenset({Event.LOGIN_ATTEMPTED, Event.LOGIN_FAILED, Event.REGISTRATION_REFUSED, Event.TOKEN_REFRESHED})
+NOISY = frozenset(
+    {
+        Event.LOGIN_ATTEMPTED,
+        Event.LOGIN_FAILED,
+        Event.RATE_LIMITED,
+        Event.REGISTRATION_REFUSED,
+        Event.TOKEN_REFRESHED,
+    }
+)
 
 #: Events that somebody should look at.
 ALARMING = frozenset({Event.TOKEN_REUSED, Event.FIELD_OPEN_FAILED})

@@ -12,7 +12,7 @@ from uuid import UUID
 from cypher.auth.types import AccessClaims, SessionView
 from cypher.clock import Clock
 from cypher.ephemeral.session_cache import SessionCache, SessionDocument, Tombstone
-from cypher.errors import KeysUnavailable, RedisUnavailable, SessionExpired, Unauthenticated
+from cypher.errors import AccessTokenEnded, KeysUnavailable, RedisUnavailable, SessionExpired
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
@@ -39,12 +39,12 @@ class LivingSessions:
     async def view(self, claims: AccessClaims) -> SessionView:
         """Return the session that `claims` names.
 
-        Raises SessionExpired when it is over, Unauthenticated when this one token was ended, PostgresUnavailable
+        Raises SessionExpired when it is over, AccessTokenEnded when this one token was ended, PostgresUnavailable
         when the cache does not know and PostgreSQL cannot be asked.
         """
         document = await self._document(claims.sid)
         if claims.jti in document.ended_jtis:
-            raise Unauthenticated
+            raise AccessTokenEnded
         if min(document.expires_at, document.idle_expires_at) <= self._clock.now():
             raise SessionExpired
         return view_of(document)

@@ -14,6 +14,7 @@ from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event, Outcome
 from cypher.auth.living import LivingSessions, view_of
+from cypher.auth.login_limits import Hits, LoginLimits
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
@@ -43,6 +44,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: bytes
     user_id: UUID | None
     sessions_revoked_at: datetime | None
+    hits: Hits  #: what this attempt was counted as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class Login:
         living: LivingSessions,
         clock: Clock,
         limits: SessionLimits,
+        attempts: LoginLimits,
         flow_lifetime: timedelta,
     ) -> None:
         self._db = db
@@ -78,6 +81,7 @@ class Login:
         self._living = living
         self._clock = clock
         self._limits = limits
+        self._attempts = attempts
         self._flow_lifetime = flow_lifetime
         self._fake_key = ring.first(Purpose.FAKE).secret
         self._fake_setup, self._fake_public_key = opaque.first_setup()
@@ -85,9 +89,12 @@ class Login:
     async def start(self, username: str, ke1: bytes, source: Source) -> LoginStarted:
         """Answer KE1 (96 bytes) with KE2 (320 bytes), for a name that nobody has as well.
 
-        The attempt is recorded here: a client knows after KE2 whether its password was right.
+        The attempt is counted and recorded here: a client knows after KE2 whether its password was right. Raises
+        RateLimited before anything is looked up, so that it says nothing about the name.
         """
         name = usernames.normalise(username)
+        # No device is known yet: nobody has been given a device token.
+        hits = await self._attempts.admit(name, source, device=None)
         async with self._db.connection() as repos:
             known = await repos.users.find_login_record(name)
             attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
@@ -106,6 +113,7 @@ class Login:
             credential_id=credentials.opaque_credential_id,
             user_id=known.user_id if known else None,
             sessions_revoked_at=known.sessions_revoked_at if known else None,
+            hits=hits,
         )
         flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
         expires_in = int(self._flow_lifetime.total_seconds())
@@ -126,10 +134,12 @@ class Login:
             await self._record_refusal(pending, InvalidCredentials.code, source)
             raise InvalidCredentials
         try:
-            return await self._make_session(pending, pending.user_id, source)
+            authenticated = await self._make_session(pending, pending.user_id, source)
         except (AccountDisabled, AccountLocked) as exc:
             await self._record_refusal(pending, exc.code, source)
             raise
+        await self._attempts.take_back(pending.hits)
+        return authenticated
 
     def _credentials(self, name: str, known: LoginRecord | None) -> LoginRecord:
         """Choose between the real and the fake record; both are made each time, so that both cost the same."""

@@ -68,7 +68,10 @@ class CypherClient:
         return (await self._box.fresh()).access_token
 
     async def register(self, username: str, password: str) -> RegisteredUser:
-        """Register a person. Raises UsernameTaken, ValidationFailed, RegistrationClosed, FlowExpired, WrongServer."""
+        """Register a person.
+
+        Raises UsernameTaken, ValidationFailed, RegistrationClosed, RateLimited, FlowExpired, WrongServer.
+        """
         attempt = opaque.start_registration(password)
         start = answers.RegistrationStart(username, attempt.message)
         started = await self._transport.fetch(
@@ -84,7 +87,10 @@ class CypherClient:
         return done.user
 
     async def login(self, username: str, password: str) -> Session:
-        """Log in and keep the tokens. Raises InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked.
+        """Log in and keep the tokens.
+
+        Raises InvalidCredentials, RateLimited (whose `retry_after` says for how many seconds), FlowExpired,
+        AccountDisabled, AccountLocked. Nothing is sent a second time by itself.
 
         A wrong password shows here, before the second message: the service then never hears of the outcome.
         """

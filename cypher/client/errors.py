@@ -152,9 +152,15 @@ class FlowExpired(CypherClientError):
 
 
 class RateLimited(CypherClientError):
-    """Too many attempts: wait for `retry_after` seconds."""
+    """Too many attempts: try again later."""
 
+    # Never sent again by itself: every attempt counts, and how long to wait is for the caller to decide.
     default_code = "rate_limited"
+
+    def __str__(self) -> str:
+        if self.retry_after is None:
+            return super().__str__()
+        return f"Too many attempts: try again in {self.retry_after:.0f} seconds."
 
 
 class Unavailable(CypherClientError):

@@ -14,7 +14,14 @@ from yarl import URL
 
 from cypher import __version__
 from cypher.client.answers import Problem
-from cypher.client.errors import BY_CODE, CypherClientError, Unavailable, UnexpectedAnswer, Unreachable
+from cypher.client.errors import (
+    BY_CODE,
+    CypherClientError,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from cypher.clock import Clock
 
 T = TypeVar("T")
@@ -137,7 +144,9 @@ def error_of(status: int, body: bytes, request_id: str | None, retry_after: floa
     except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = Problem()
     code = problem.code or problem.error
-    cls = BY_CODE.get(code, CypherClientError) if code else UnexpectedAnswer
+    # A proxy in front limits as well, and says so without a code.
+    without_code = RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else UnexpectedAnswer
+    cls = BY_CODE.get(code, CypherClientError) if code else without_code
     return cls(
         problem.title or problem.error_description,
         code=code,

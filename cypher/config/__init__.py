@@ -11,6 +11,7 @@ from typing import Literal
 
 from cypher.config.http import HttpConfig, Network, read_http
 from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
+from cypher.config.limits import Category, LimitsConfig, read_limits
 from cypher.config.log import LogConfig, read_log
 from cypher.config.postgres import PostgresConfig, read_postgres
 from cypher.config.redis import RedisConfig, read_redis
@@ -19,10 +20,12 @@ from cypher.errors import SettingsRefused
 from cypher.settings import Secret, SettingsReader
 
 __all__ = [
+    "Category",
     "Config",
     "HttpConfig",
     "KeyStoreKind",
     "KeysConfig",
+    "LimitsConfig",
     "LogConfig",
     "Network",
     "PostgresConfig",
@@ -40,6 +43,7 @@ class Config:
     keys: KeysConfig
     http: HttpConfig
     sessions: SessionsConfig
+    limits: LimitsConfig
     registration: Literal["open", "closed"]
     embedded_path: Path
     log: LogConfig
@@ -56,6 +60,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         keys=read_keys(read, embedded_path / "keys" if postgres.embedded else None),
         http=read_http(read),
         sessions=read_sessions(read),
+        limits=read_limits(read),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
         embedded_path=embedded_path,
         log=read_log(read),

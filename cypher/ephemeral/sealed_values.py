@@ -8,6 +8,11 @@ from cypher.crypto.keyring import Purpose
 from cypher.errors import FieldDoesNotOpen
 
 
+def key_name(epoch: str, kind: str, value_id: str) -> str:
+    """Return a name; the braces keep everything about one id on one hash slot."""
+    return f"cypher:{epoch}:{kind}:{{{value_id}}}"
+
+
 class SealedValues:
     """The codec as Redis uses it. `epoch` changes when a backup is restored, which leaves all older values behind."""
 
@@ -16,8 +21,8 @@ class SealedValues:
         self._epoch = epoch
 
     def key(self, kind: str, value_id: str) -> str:
-        """Return the name; the braces keep everything about one id on one hash slot."""
-        return f"cypher:{self._epoch}:{kind}:{{{value_id}}}"
+        """Return the name of a value."""
+        return key_name(self._epoch, kind, value_id)
 
     async def seal(self, plaintext: bytes, kind: str, value_id: str) -> bytes:
         sealed = await self._codec.seal(plaintext, Cell("redis", kind, value_id), Purpose.CACHE)

@@ -4,6 +4,7 @@ An answer says what the class of the error says and nothing else: no value that 
 """
 
 from http import HTTPStatus
+from math import ceil
 
 from aiohttp import hdrs, web
 
@@ -17,6 +18,9 @@ PROBLEM_TYPE = "urn:problem-type:cypher:"
 OAUTH_PREFIX = "/oauth/"
 #: What is away is mostly away for a moment: a failover, a restart, a full pool.
 RETRY_AFTER_SECONDS = "1"
+#: The fields of draft-ietf-httpapi-ratelimit-headers-10 (structured fields, RFC 9651).
+POLICY_HEADER = "RateLimit-Policy"
+STATE_HEADER = "RateLimit"
 
 #: By family; the nearest ancestor of an error decides.
 STATUSES: dict[type[CypherError], HTTPStatus] = {
@@ -33,9 +37,10 @@ STATUSES: dict[type[CypherError], HTTPStatus] = {
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; ours for 503).
+#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; ours for 429 and 503).
 OAUTH_CODES = frozenset(
     kind.code
     for kind in (
@@ -43,6 +48,7 @@ OAUTH_CODES = frozenset(
         errors.InvalidRequest,
         errors.UnsupportedGrantType,
         errors.InsufficientScope,
+        errors.RateLimited,
         errors.Unavailable,
     )
 )
@@ -67,6 +73,8 @@ def answer_error(error: CypherError, *, path: str, request_id: str) -> web.Respo
         response = answer_as(PROBLEM_JSON, _problem(error, status, request_id), status=status)
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if isinstance(error, errors.RateLimited):
+        response.headers.update(_limit_headers(error))
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers[hdrs.RETRY_AFTER] = RETRY_AFTER_SECONDS
     return response
@@ -103,3 +111,13 @@ def _oauth_code(error: CypherError) -> str:
     if error.code in OAUTH_CODES:
         return error.code
     return "invalid_client" if isinstance(error, errors.Unauthenticated) else errors.InvalidRequest.code
+
+
+def _limit_headers(error: errors.RateLimited) -> dict[str, str]:
+    """Return how long to wait, and the one limit that refused: how much is left of others is not told."""
+    wait, window = max(1, ceil(error.retry_after.total_seconds())), int(error.window.total_seconds())
+    return {
+        hdrs.RETRY_AFTER: str(wait),
+        POLICY_HEADER: f'"{error.policy}";q={error.limit};w={window}',
+        STATE_HEADER: f'"{error.policy}";r=0;t={wait}',
+    }

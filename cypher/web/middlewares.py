@@ -1,20 +1,19 @@
-"""The one middleware: request id, deadline, errors to answers, headers, the log's line.
+"""The one middleware: request id, deadline, limit, errors to answers, headers, the log's line.
 
 One and not five: each costs every request a coroutine, and their order would be one more thing to get right.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
 from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
 from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
+from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
+from cypher.web.routes import Handler
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Every request ends within this, whatever PostgreSQL and Redis do.
 DEADLINE_SECONDS = 5.0
@@ -39,7 +38,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> tuple[web.StreamResponse, str | None]:
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await handler(request), None
+            return await limited(request, handler), None
     except CypherError as exc:
         if isinstance(exc, FieldDoesNotOpen):
             await request.app[SERVICES].incidents.report_unopened(exc, source_of(request))

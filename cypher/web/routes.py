@@ -1,4 +1,4 @@
-"""THE route table: every route of the public listener, its handler and what it asks of the caller."""
+"""THE route table: every route of the public listener, its handler, what it asks for, how often it answers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,7 +6,10 @@ from enum import Enum
 
 from aiohttp import web
 
+from cypher.config.limits import Category
 from cypher.web.handlers import configuration, health, login, oauth, registration, sessions
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Needs(Enum):
@@ -17,31 +20,49 @@ class Needs(Enum):
     INTROSPECT = "service token with the scope introspect"
 
 
+class Counted(Enum):
+    """How often an address may call a route."""
+
+    DEFAULT = Category.DEFAULT_ADDRESS
+    REGISTRATION = Category.REGISTRATION_ADDRESS
+    REFRESH = Category.REFRESH_ADDRESS
+    BY_LOGIN = "counted by the use case, which knows the name: auth/login_limits.py"
+
+
+class Exempt(Enum):
+    """Why a route has no limit."""
+
+    GOOD_TOKEN = "backends call from one address; only tokens that were never ours are counted"  # noqa: S105
+    PROBE = "an orchestrator that gets no answer restarts the service"
+    PUBLIC_KEY = "every verifier behind one address needs it, and it costs nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Handler
     needs: Needs
+    limit: Counted | Exempt
 
 
 ROUTES = (
-    Route("GET", "/v1/config", configuration.show, Needs.NOTHING),
-    Route("POST", "/v1/registration/start", registration.start, Needs.NOTHING),
-    Route("POST", "/v1/registration/finish", registration.finish, Needs.NOTHING),
-    Route("POST", "/v1/login/start", login.start, Needs.NOTHING),
-    Route("POST", "/v1/login/finish", login.finish, Needs.NOTHING),
-    Route("GET", "/v1/session", sessions.show, Needs.ACCESS_TOKEN),
-    Route("DELETE", "/v1/session", sessions.end_current, Needs.ACCESS_TOKEN),
-    Route("GET", "/v1/sessions", sessions.list_all, Needs.ACCESS_TOKEN),
-    Route("DELETE", "/v1/sessions", sessions.end_many, Needs.ACCESS_TOKEN),
-    Route("DELETE", "/v1/sessions/{id}", sessions.end, Needs.ACCESS_TOKEN),
-    Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING),
-    Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT),
-    Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING),
-    Route("GET", "/.well-known/jwks.json", configuration.jwks, Needs.NOTHING),
-    Route("GET", "/health/live", health.live, Needs.NOTHING),
-    Route("GET", "/health/ready", health.ready, Needs.NOTHING),
+    Route("GET", "/v1/config", configuration.show, Needs.NOTHING, Counted.DEFAULT),
+    Route("POST", "/v1/registration/start", registration.start, Needs.NOTHING, Counted.REGISTRATION),
+    Route("POST", "/v1/registration/finish", registration.finish, Needs.NOTHING, Counted.DEFAULT),
+    Route("POST", "/v1/login/start", login.start, Needs.NOTHING, Counted.BY_LOGIN),
+    Route("POST", "/v1/login/finish", login.finish, Needs.NOTHING, Counted.DEFAULT),
+    Route("GET", "/v1/session", sessions.show, Needs.ACCESS_TOKEN, Exempt.GOOD_TOKEN),
+    Route("DELETE", "/v1/session", sessions.end_current, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("GET", "/v1/sessions", sessions.list_all, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("DELETE", "/v1/sessions", sessions.end_many, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("DELETE", "/v1/sessions/{id}", sessions.end, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
+    Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
+    Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),
+    Route("GET", "/.well-known/jwks.json", configuration.jwks, Needs.NOTHING, Exempt.PUBLIC_KEY),
+    Route("GET", "/health/live", health.live, Needs.NOTHING, Exempt.PROBE),
+    Route("GET", "/health/ready", health.ready, Needs.NOTHING, Exempt.PROBE),
 )
 
 

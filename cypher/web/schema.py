@@ -24,6 +24,7 @@ class RegistrationFinish(msgspec.Struct, frozen=True, kw_only=True):
 class LoginStart(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     ke1: str  #: 96 bytes
+    device_token: str | None = None  #: taken, and looked at as soon as devices are given one
 
 
 class LoginFinish(msgspec.Struct, frozen=True, kw_only=True):

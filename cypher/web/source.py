@@ -5,17 +5,15 @@ All of it is chosen by the client until shown otherwise: cut, checked and made c
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 
 from aiohttp import hdrs, web
 
-from cypher.auth.source import Source
+from cypher.auth.source import Address, Source, address_of
 from cypher.clock import new_bytes
 from cypher.config import Network
 from cypher.errors import Unauthenticated
 from cypher.web.keys import HTTP, REQUEST_ID
-
-Address = IPv4Address | IPv6Address
 
 REQUEST_ID_HEADER = "X-Request-Id"
 FORWARDED_FOR = "X-Forwarded-For"
@@ -63,10 +61,10 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
     trusted proxy, and no further than the first entry that is not an address: what stands before it is hearsay.
     """
     # The peer of a link-local socket has a zone, which says nothing on another machine.
-    address = _parse((peer or "").partition("%")[0]) or NOWHERE
+    address = address_of((peer or "").partition("%")[0]) or NOWHERE
     hops = [hop.strip() for value in forwarded for hop in value.split(",")] if trusted else []
     while hops and _is_trusted(address, trusted):
-        hop = _parse(hops.pop())
+        hop = address_of(hops.pop())
         if hop is None:
             break
         address = hop
@@ -75,17 +73,6 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
 
 def _is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
     return any(address in network for network in trusted)
-
-
-def _parse(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        # A zone ("fe80::1%anything") is free text.
-        return None if address.scope_id is not None else address.ipv4_mapped or address
-    return address
 
 
 def _printable(text: str) -> str:

@@ -27,6 +27,15 @@ from cypher.web.server import WebServer
 from tests.acceptance.person import Person
 
 ROOT = Path(__file__).parents[2]
+#: Tests log in more often than people do. What is about limits asks for the defaults, or sets its own.
+NO_LIMITS = {
+    f"RATE_LIMIT_{name}": "off"
+    for name in (
+        *("LOGIN_NAME_ADDRESS", "LOGIN_NAME", "LOGIN_ADDRESS"),
+        *("REGISTRATION_ADDRESS", "REFRESH_ADDRESS", "DEFAULT_ADDRESS"),
+    )
+}
+DEFAULT_LIMITS = dict.fromkeys(NO_LIMITS, "")
 StartService = Callable[..., Awaitable["Service"]]
 
 
@@ -66,6 +75,14 @@ class Service:
         finally:
             await connection.close()
 
+    async def audit(self, action: str) -> list[asyncpg.Record]:
+        """Return the entries of one kind, oldest first."""
+        connection = await asyncpg.connect(**self.owner_dsn)
+        try:
+            return await connection.fetch("SELECT * FROM audit_logs WHERE action = $1 ORDER BY id", action)
+        finally:
+            await connection.close()
+
     async def audited_actions(self) -> list[str]:
         connection = await asyncpg.connect(**self.owner_dsn)
         try:
@@ -98,7 +115,9 @@ class Service:
         redis = self.resources.redis._redis
         content = b""
         async for key in redis.scan_iter(match=f"cypher:{self.resources.ring.epoch}:*", count=1000):
-            content += key + b"=" + (await redis.get(key) or b"") + b"\n"
+            is_hits = await redis.type(key) == b"zset"
+            value = b" ".join(await redis.zrange(key, 0, -1)) if is_hits else await redis.get(key)
+            content += key + b"=" + (value or b"") + b"\n"
         return content
 
     async def plant_in_redis(self, value: bytes) -> None:
@@ -125,6 +144,7 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "MASTER_ENCRYPTION_PASSWORD": "a master password for tests, long enough",
         "KEY_STORE_PATH": str(keys),
         "POSTGRES_POOL_MAX": "10",
+        **NO_LIMITS,
     }
     return {name: value for name, value in settings.items() if value}
 

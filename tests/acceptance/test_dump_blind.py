@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cypher.crypto.keyring import Purpose
+from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.person import Person
 
 ADDRESS = "203.0.113.177"
@@ -33,9 +34,8 @@ def found(needle: bytes, haystack: bytes) -> bool:
 @pytest.mark.parametrize("key_store", ["directory", "postgres"])
 async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http, key_store: str) -> None:
     password = secrets.token_urlsafe(32)
-    service = await start_service(
-        TRUSTED_PROXIES="127.0.0.0/8", KEY_STORE=key_store, MASTER_ENCRYPTION_PASSWORD=password
-    )
+    settings = {"TRUSTED_PROXIES": "127.0.0.0/8", "KEY_STORE": key_store, "MASTER_ENCRYPTION_PASSWORD": password}
+    service = await start_service(**settings, **DEFAULT_LIMITS)
     headers = {"X-Forwarded-For": ADDRESS, "User-Agent": USER_AGENT}
     async with service.client(headers=headers) as session:
         person = Person(session, service.url, USERNAME)

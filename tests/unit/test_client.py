@@ -459,7 +459,7 @@ def test_every_code_has_its_class(status, code, cls):
     error = error_of(status, body, "request-1", 7.0)
     assert type(error) is cls
     assert (error.code, error.status, error.request_id, error.retry_after) == (code, status, "request-1", 7.0)
-    assert str(error) == "T."
+    assert str(error) == ("Too many attempts: try again in 7 seconds." if cls is errors.RateLimited else "T.")
     assert error.fields[0].pointer == "/username"
 
 
@@ -468,6 +468,32 @@ def test_error_that_is_not_the_contracts_is_an_unexpected_answer(body):
     error = error_of(500, body, None, None)
     assert type(error) is errors.UnexpectedAnswer
     assert error.code == "unexpected_answer"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>slow down</html>", b'{"error": "rate_limited"}'])
+def test_too_many_requests_is_one_class_whoever_says_so(body):
+    error = error_of(429, body, None, None)
+    assert type(error) is errors.RateLimited
+    assert (error.code, error.retry_after) == ("rate_limited", None)
+    assert str(error) == "Too many attempts: try again later."
+
+
+@pytest.mark.parametrize("route", ["POST /v1/login/start", "POST /v1/login/finish"])
+async def test_a_login_that_is_refused_is_not_sent_again(client, server, route):
+    await client.register("ada", PASSWORD)
+    server.will(route, problem(429, "rate_limited", **{"Retry-After": "900"}))
+    with pytest.raises(errors.RateLimited) as refusal:
+        await client.login("ada", PASSWORD)
+    assert refusal.value.retry_after == 900
+    assert server.count(route) == 1
+
+
+async def test_a_refresh_that_is_refused_keeps_the_session(logged_in, server):
+    server.will("POST /oauth/token", ok({"error": "rate_limited"}, status=429))
+    with pytest.raises(errors.RateLimited):
+        await logged_in.refresh()
+    assert server.count("POST /oauth/token") == 1
+    assert (await logged_in.session()).username
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------

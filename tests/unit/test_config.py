@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cypher.config import Config, Secret, load
+from cypher.config.limits import Category, LimitsConfig
 from cypher.errors import SettingsRefused
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,15 @@ def test_defaults_are_those_of_the_security_design() -> None:
     assert config.keys.rotation_age == timedelta(days=90)
     assert config.keys.rotation_operations == 1_000_000
     assert config.keys.destroy_delay == timedelta(seconds=600)
+    limits = {name: getattr(config.limits, name) for name in LimitsConfig.__slots__}
+    assert {name: (limit.hits, limit.window.total_seconds()) for name, limit in limits.items()} == {
+        "login_name_address": (10, 900),
+        "login_name": (100, 3600),
+        "login_address": (30, 60),
+        "registration_address": (5, 3600),
+        "refresh_address": (60, 60),
+        "default_address": (600, 60),
+    }
 
 
 def test_named_servers_are_used() -> None:
@@ -285,3 +295,40 @@ def test_lists_origin_and_words_are_normalised() -> None:
 
 def test_migration_password_needs_its_user() -> None:
     assert "POSTGRES_MIGRATION_USER" in problems({**SERVERS, "POSTGRES_MIGRATION_PASSWORD": "p"})
+
+
+# -- limits -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "limit"), [("3/7", (3, 7)), ("10000/86400", (10_000, 86_400)), ("off", None)])
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_a_limit_is_hits_and_seconds_or_off(text: str, limit: tuple[int, int] | None, case) -> None:
+    found = load({"RATE_LIMIT_LOGIN_NAME": case(text)}, None).limits.login_name
+    assert (found and (found.hits, found.window.total_seconds())) == limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0/60",
+        "1/0",
+        "10001/60",
+        "1/86401",
+        "10",
+        "10/",
+        "/60",
+        "10/60/1",
+        "-1/60",
+        "1.5/60",
+        "\uff11/60",
+        "none",
+        "1 / 60",
+    ],
+)
+def test_what_is_no_limit_is_refused_and_nothing_runs_without_one(text: str) -> None:
+    assert problems({"RATE_LIMIT_LOGIN_NAME": text}).startswith("RATE_LIMIT_LOGIN_NAME must be hits/seconds")
+
+
+def test_a_known_device_is_given_what_a_name_at_an_address_is_given() -> None:
+    limits = load({}, None).limits
+    assert limits.of(Category.LOGIN_DEVICE) == limits.of(Category.LOGIN_NAME_ADDRESS)

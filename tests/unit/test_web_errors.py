@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from aiohttp import web
@@ -31,6 +32,7 @@ STATUSES = {
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "validation_failed": 422,
+    "rate_limited": 429,
     "dependency_unavailable": 503,
 }
 
@@ -46,9 +48,19 @@ ANSWERED = [
 ]
 
 
+def _made(kind: type[CypherError]) -> CypherError:
+    if kind is errors.RateLimited:
+        return _limited(timedelta(seconds=1))
+    return kind()
+
+
+def _limited(retry_after: timedelta) -> errors.RateLimited:
+    return errors.RateLimited(policy="login", limit=10, window=timedelta(minutes=15), retry_after=retry_after)
+
+
 @pytest.mark.parametrize("kind", ANSWERED, ids=lambda kind: kind.__name__)
 def test_every_error_has_the_status_of_the_contract(kind: type[CypherError]):
-    error = kind()
+    error = _made(kind)
     response = answer_error(error, path="/v1/session", request_id="request-1")
     assert response.status == STATUSES[kind.code]
     assert response.content_type == "application/problem+json"
@@ -60,12 +72,12 @@ def test_every_error_has_the_status_of_the_contract(kind: type[CypherError]):
         "request_id": "request-1",
     }
     assert response.headers.get("WWW-Authenticate") == ("Bearer" if response.status == 401 else None)
-    assert ("Retry-After" in response.headers) is (response.status == 503)
+    assert ("Retry-After" in response.headers) is (response.status in (429, 503))
 
 
 @pytest.mark.parametrize("kind", ANSWERED, ids=lambda kind: kind.__name__)
 def test_oauth_routes_speak_rfc_6749(kind: type[CypherError]):
-    response = answer_error(kind(), path="/oauth/token", request_id="request-1")
+    response = answer_error(_made(kind), path="/oauth/token", request_id="request-1")
     body = json.loads(response.body)
     assert response.status == STATUSES[kind.code]
     assert response.content_type == "application/json"
@@ -76,9 +88,19 @@ def test_oauth_routes_speak_rfc_6749(kind: type[CypherError]):
         "invalid_grant",
         "unsupported_grant_type",
         "insufficient_scope",
+        "rate_limited",
         "dependency_unavailable",
     }
     assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", body["error_description"])
+
+
+@pytest.mark.parametrize("path", ["/v1/login/start", "/oauth/token"])
+@pytest.mark.parametrize(("wait", "seconds"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.000001, 2), (59.999, 60), (899.5, 900)])
+def test_a_refusal_says_how_long_to_wait_in_whole_seconds_and_never_too_few(path: str, wait: float, seconds: int):
+    response = answer_error(_limited(timedelta(seconds=wait)), path=path, request_id="r")
+    assert response.headers["Retry-After"] == str(seconds)
+    assert response.headers["RateLimit-Policy"] == '"login";q=10;w=900'
+    assert response.headers["RateLimit"] == f'"login";r=0;t={seconds}'
 
 
 def test_fields_are_named_by_pointer():

@@ -26,7 +26,8 @@ from cypher.auth.types import (
     Validated,
 )
 from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
-from cypher.errors import InsufficientScope, NotFound, Unauthenticated
+from cypher.config.limits import Category, LimitsConfig
+from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
 from cypher.web.server import WebServer
 
 ACCESS_TOKEN = "header.payload.signature"
@@ -56,6 +57,8 @@ class Fakes:
     failure: BaseException | None = None
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: list[Category | str] = field(default_factory=list)
+    over_the_limit: bool = False
     state: Health = field(default_factory=lambda: Health(postgres=True, redis=True, migrations=True, keys=True))
 
     async def _called(self, *call: object) -> None:
@@ -128,6 +131,19 @@ class Fakes:
         await self._called("health.check")
         return self.state
 
+    async def admit_address(self, category: Category, source: Source) -> None:
+        self._count(category)
+
+    async def admit_bad_token(self, source: Source) -> None:
+        self._count("bad token")
+
+    def _count(self, what: Category | str) -> None:
+        self.counted.append(what)
+        if self.over_the_limit:
+            raise RateLimited(
+                policy="some", limit=5, window=timedelta(hours=1), retry_after=timedelta(milliseconds=59_001)
+            )
+
     def jwks(self) -> list[Jwk]:
         return [Jwk(kid="key-1", x="AAAA")]
 
@@ -143,6 +159,7 @@ class Fakes:
             service_tokens=self,
             opaque=self,
             health=self,
+            rate_limits=self,
         )
         return cast(Services, parts)
 
@@ -228,6 +245,7 @@ def config_of(**http: object) -> Config:
         sessions=SessionsConfig(
             access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
         ),
+        limits=LimitsConfig(),
         registration="open",
         embedded_path=Path(".cypher"),
         log=LogConfig(level="info", format="human"),

@@ -1,0 +1,38 @@
+"""Holds every route to the limit that the route table gives it."""
+
+from aiohttp import web
+
+from cypher.config.limits import Category
+from cypher.errors import AccessTokenEnded, SessionExpired, Unauthenticated
+from cypher.web.keys import SERVICES
+from cypher.web.log import route_of
+from cypher.web.routes import ROUTES, Counted, Exempt, Handler
+from cypher.web.source import source_of
+
+#: HEAD goes with GET. What is not in the table (404, 405) reaches no use case and is not counted.
+RULES = {
+    (method, route.path): route.limit
+    for route in ROUTES
+    for method in ((route.method, "HEAD") if route.method == "GET" else (route.method,))
+}
+
+
+async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a request through to its handler, or raise RateLimited."""
+    rule = RULES.get(route_of(request))
+    if rule is Exempt.GOOD_TOKEN:
+        return await _with_good_token(request, handler)
+    if isinstance(rule, Counted) and isinstance(rule.value, Category):
+        await request.app[SERVICES].rate_limits.admit_address(rule.value, source_of(request))
+    return await handler(request)
+
+
+async def _with_good_token(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (SessionExpired, AccessTokenEnded):
+        # Ours once: a backend with many people has many of these, and whoever holds one did not guess it.
+        raise
+    except Unauthenticated:
+        await request.app[SERVICES].rate_limits.admit_bad_token(source_of(request))
+        raise
