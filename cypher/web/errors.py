@@ -35,7 +35,7 @@ STATUSES: dict[type[CypherError], HTTPStatus] = {
     errors.ValidationFailed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; ours for 503).
+#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; the rest are ours).
 OAUTH_CODES = frozenset(
     kind.code
     for kind in (
@@ -43,6 +43,7 @@ OAUTH_CODES = frozenset(
         errors.InvalidRequest,
         errors.UnsupportedGrantType,
         errors.InsufficientScope,
+        errors.OriginNotAllowed,
         errors.Unavailable,
     )
 )

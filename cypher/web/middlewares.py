@@ -1,4 +1,4 @@
-"""The one middleware: request id, deadline, errors to answers, headers, the log's line.
+"""The one middleware: request id, preflight, deadline, errors to answers, headers, the log's line.
 
 One and not five: each costs every request a coroutine, and their order would be one more thing to get right.
 """
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 
 from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
+from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.log import log_answer, log_failure, route_of
@@ -28,6 +29,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = request[REQUEST_ID] = request_id_of(request)
     response, code = await _answered(request, handler, request_id)
     response.headers[REQUEST_ID_HEADER] = request_id
+    share(request, response)
     if request.body_exists and not request.content.at_eof():
         # Nobody has read the body, or it broke off: what follows on this connection cannot be trusted to be a
         # request.
@@ -38,6 +40,8 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> tuple[web.StreamResponse, str | None]:
     try:
+        if is_preflight(request):
+            return answer_preflight(request), None
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await handler(request), None
     except CypherError as exc:

@@ -22,6 +22,7 @@ STATUSES = {
     "account_disabled": 403,
     "account_locked": 403,
     "insufficient_scope": 403,
+    "origin_not_allowed": 403,
     "registration_closed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -76,6 +77,7 @@ def test_oauth_routes_speak_rfc_6749(kind: type[CypherError]):
         "invalid_grant",
         "unsupported_grant_type",
         "insufficient_scope",
+        "origin_not_allowed",
         "dependency_unavailable",
     }
     assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", body["error_description"])
