@@ -4,18 +4,16 @@ One and not five: each costs every request a coroutine, and their order would be
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
 from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
 from cypher.web.cors import answer_preflight, is_preflight, share
+from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.log import log_answer, log_failure, route_of
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Every request ends within this, whatever PostgreSQL and Redis do.
 DEADLINE_SECONDS = 5.0

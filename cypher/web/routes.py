@@ -1,12 +1,15 @@
-"""THE route table: every route of the public listener, its handler and what it asks of the caller."""
+"""THE route table: every route of the public listener, its handler and what it asks of the caller.
 
-from collections.abc import Awaitable, Callable
+What a route reads and answers stands at its handler; `/openapi.json` is made of both.
+"""
+
 from dataclasses import dataclass
 from enum import Enum
 
 from aiohttp import web
 
-from cypher.web.handlers import configuration, health, login, oauth, registration, sessions
+from cypher.web.endpoint import Endpoint
+from cypher.web.handlers import configuration, description, health, login, oauth, registration, sessions
 
 
 class Needs(Enum):
@@ -21,7 +24,7 @@ class Needs(Enum):
 class Route:
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Endpoint
     needs: Needs
 
 
@@ -40,6 +43,8 @@ ROUTES = (
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING),
     Route("GET", "/.well-known/jwks.json", configuration.jwks, Needs.NOTHING),
+    Route("GET", "/openapi.json", description.document, Needs.NOTHING),
+    Route("GET", "/docs", description.page, Needs.NOTHING),
     Route("GET", "/health/live", health.live, Needs.NOTHING),
     Route("GET", "/health/ready", health.ready, Needs.NOTHING),
 )
@@ -48,8 +53,8 @@ ROUTES = (
 def route_definitions() -> list[web.RouteDef]:
     """Return the table as aiohttp wants it. HEAD goes with GET (RFC 9110, section 9.3.2)."""
     return [
-        web.get(route.path, route.handler)
+        web.get(route.path, route.handler.handle)
         if route.method == "GET"
-        else web.route(route.method, route.path, route.handler)
+        else web.route(route.method, route.path, route.handler.handle)
         for route in ROUTES
     ]
