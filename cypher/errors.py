@@ -132,6 +132,12 @@ class AccountLocked(Forbidden):
     code = "account_locked"
 
 
+class OriginNotAllowed(Forbidden):
+    """Pages of this origin may not call from a browser."""
+
+    code = "origin_not_allowed"
+
+
 class InsufficientScope(Forbidden):
     """This service token does not have the scope that this route needs."""
 

@@ -12,8 +12,10 @@ from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.errors import MalformedOpaqueMessage
 
 REGISTRATION_REQUEST = 32
+REGISTRATION_RESPONSE = 64
 REGISTRATION_RECORD = 192
 KE1 = 96
+KE2 = 320
 KE3 = 64
 PUBLIC_KEY = 32
 

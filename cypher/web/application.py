@@ -6,9 +6,11 @@ from aiohttp import web
 
 from cypher.auth import Services
 from cypher.config import Config
-from cypher.web.keys import DRAINING, HTTP, REGISTRATION, SERVICES
+from cypher.web.keys import DOCUMENT, DRAINING, HTTP, PAGE, REGISTRATION, SERVICES
 from cypher.web.middlewares import frame
-from cypher.web.routes import route_definitions
+from cypher.web.openapi.describe import describe
+from cypher.web.openapi.publish import published
+from cypher.web.routes import ROUTES, route_definitions
 
 
 def make_web_app(services: Services, config: Config) -> web.Application:
@@ -18,5 +20,6 @@ def make_web_app(services: Services, config: Config) -> web.Application:
     app[HTTP] = config.http
     app[REGISTRATION] = config.registration
     app[DRAINING] = asyncio.Event()
+    app[DOCUMENT], app[PAGE] = published(describe(ROUTES))
     app.add_routes(route_definitions())
     return app

@@ -1,4 +1,4 @@
-"""The one strict parser of request bodies, from bytes to structs.
+"""The one strict parser of request bodies and queries, from bytes to structs.
 
 Nothing else in the program reads a body: aiohttp's `request.json()` takes UTF-16, NaN and repeated keys, and
 answers an unknown charset with a 500.
@@ -56,6 +56,18 @@ async def read_form(request: web.Request, into: type[S]) -> S:
     """
     _require_media_type(request, FORM)
     return parse_form(await _read_bytes(request), into)
+
+
+def read_query(request: web.Request, into: type[S]) -> S:
+    """Read the query into a flat struct; unknown names are ignored.
+
+    Raises ValidationFailed, also for a name of ours that stands there twice: readers differ about who wins.
+    """
+    sent = request.query
+    twice = [name for name in into.__struct_encode_fields__ if len(sent.getall(name, ())) > 1]
+    if twice:
+        raise ValidationFailed([FieldError(f"/{name}", "invalid") for name in twice])
+    return _convert(dict(sent), into, strict=False)
 
 
 def parse_json(body: bytes, into: type[S]) -> S:
@@ -143,14 +155,15 @@ def _require_sound(value: object, depth: int) -> None:
         _require_sound(item, depth + 1)
 
 
-def _convert(value: object, into: type[S]) -> S:
+def _convert(value: object, into: type[S], *, strict: bool = True) -> S:
+    """Convert; text counts as the number it shows unless `strict`."""
     try:
-        return msgspec.convert(value, into)
+        return msgspec.convert(value, into, strict=strict)
     except msgspec.ValidationError as exc:
-        raise ValidationFailed(list(_unfit(value, into))) from exc
+        raise ValidationFailed(list(_unfit(value, into, strict=strict))) from exc
 
 
-def _unfit(value: object, into: type[S]) -> Iterable[FieldError]:
+def _unfit(value: object, into: type[S], *, strict: bool) -> Iterable[FieldError]:
     """Name what does not fit, by the names of our own fields only: msgspec stops at the first."""
     if not isinstance(value, dict):
         yield FieldError("", "not_an_object")
@@ -160,13 +173,13 @@ def _unfit(value: object, into: type[S]) -> Iterable[FieldError]:
         if field.encode_name not in value:
             if field.required:
                 yield FieldError(f"/{field.encode_name}", "missing")
-        elif not _fits(value[field.encode_name], types[field.name]):
+        elif not _fits(value[field.encode_name], types[field.name], strict=strict):
             yield FieldError(f"/{field.encode_name}", "invalid")
 
 
-def _fits(value: object, kind: type[object]) -> bool:
+def _fits(value: object, kind: type[object], *, strict: bool) -> bool:
     try:
-        msgspec.convert(value, kind)
+        msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError:
         return False
     return True

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from math import ceil
 
 from aiohttp import hdrs, web
+from msgspec import UNSET
 
 from cypher import errors
 from cypher.errors import CypherError
@@ -40,7 +41,7 @@ STATUSES: dict[type[CypherError], HTTPStatus] = {
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; ours for 429 and 503).
+#: Codes that stand in `error` as they are (RFC 6749, section 5.2; RFC 6750, section 3.1; the rest are ours).
 OAUTH_CODES = frozenset(
     kind.code
     for kind in (
@@ -49,26 +50,36 @@ OAUTH_CODES = frozenset(
         errors.UnsupportedGrantType,
         errors.InsufficientScope,
         errors.RateLimited,
+        errors.OriginNotAllowed,
         errors.Unavailable,
     )
 )
 
 
-def status_of(error: CypherError) -> HTTPStatus:
+def status_of(kind: type[CypherError]) -> HTTPStatus:
     """Return the status of an error; one that belongs to no answer is our fault: 503."""
-    for kind in type(error).__mro__:
-        if kind in STATUSES:
-            return STATUSES[kind]
+    for ancestor in kind.__mro__:
+        if ancestor in STATUSES:
+            return STATUSES[ancestor]
     return HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def code_of(kind: type[CypherError], path: str) -> str:
+    """Return the code of an error, as it is written in an answer at `path`."""
+    if not path.startswith(OAUTH_PREFIX) or kind.code in OAUTH_CODES:
+        return kind.code
+    return "invalid_client" if issubclass(kind, errors.Unauthenticated) else errors.InvalidRequest.code
 
 
 def answer_error(error: CypherError, *, path: str, request_id: str) -> web.Response:
     """Answer with an error, in the form that belongs to `path`."""
-    status = status_of(error)
+    status = status_of(type(error))
     if status is HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, errors.Unavailable):
         error = errors.Unavailable()
     if path.startswith(OAUTH_PREFIX):
-        response = answer(OAuthError(error=_oauth_code(error), error_description=error.message()), status=status)
+        response = answer(
+            OAuthError(error=code_of(type(error), path), error_description=error.message()), status=status
+        )
     else:
         response = answer_as(PROBLEM_JSON, _problem(error, status, request_id), status=status)
     if status is HTTPStatus.UNAUTHORIZED:
@@ -97,20 +108,15 @@ def translated(error: web.HTTPException) -> CypherError:
 
 def _problem(error: CypherError, status: HTTPStatus, request_id: str) -> Problem:
     fields = error.fields if isinstance(error, errors.ValidationFailed) else ()
+    listed = tuple(FieldProblem(pointer=field.pointer, code=field.code) for field in fields)
     return Problem(
         type=PROBLEM_TYPE + error.code,
         title=error.message(),
         status=status,
         code=error.code,
         request_id=request_id,
-        errors=tuple(FieldProblem(pointer=field.pointer, code=field.code) for field in fields),
+        errors=listed or UNSET,
     )
-
-
-def _oauth_code(error: CypherError) -> str:
-    if error.code in OAUTH_CODES:
-        return error.code
-    return "invalid_client" if isinstance(error, errors.Unauthenticated) else errors.InvalidRequest.code
 
 
 def _limit_headers(error: errors.RateLimited) -> dict[str, str]:

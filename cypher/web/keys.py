@@ -7,11 +7,15 @@ from aiohttp import web
 
 from cypher.auth import Services
 from cypher.config import HttpConfig
+from cypher.web.stored import StoredAnswer
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 HTTP: web.AppKey[HttpConfig] = web.AppKey("http", HttpConfig)
 REGISTRATION: web.AppKey[Literal["open", "closed"]] = web.AppKey("registration")
 #: Set as soon as the service is about to stop: it is no longer ready, and still answers.
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+#: The description of the HTTP interface, for programs and for people.
+DOCUMENT: web.AppKey[StoredAnswer] = web.AppKey("document", StoredAnswer)
+PAGE: web.AppKey[StoredAnswer] = web.AppKey("page", StoredAnswer)
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)

@@ -4,9 +4,10 @@ from aiohttp import web
 
 from cypher.config.limits import Category
 from cypher.errors import AccessTokenEnded, SessionExpired, Unauthenticated
+from cypher.web.endpoint import Handler
 from cypher.web.keys import SERVICES
 from cypher.web.log import route_of
-from cypher.web.routes import ROUTES, Counted, Exempt, Handler
+from cypher.web.routes import ROUTES, Counted, Exempt
 from cypher.web.source import source_of
 
 #: HEAD goes with GET. What is not in the table (404, 405) reaches no use case and is not counted.

@@ -1,4 +1,4 @@
-"""The one middleware: request id, deadline, limit, errors to answers, headers, the log's line.
+"""The one middleware: request id, preflight, deadline, limit, errors to answers, headers, the log's line.
 
 One and not five: each costs every request a coroutine, and their order would be one more thing to get right.
 """
@@ -8,11 +8,12 @@ import asyncio
 from aiohttp import hdrs, web
 
 from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
+from cypher.web.cors import answer_preflight, is_preflight, share
+from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
-from cypher.web.routes import Handler
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
 
 #: Every request ends within this, whatever PostgreSQL and Redis do.
@@ -27,6 +28,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = request[REQUEST_ID] = request_id_of(request)
     response, code = await _answered(request, handler, request_id)
     response.headers[REQUEST_ID_HEADER] = request_id
+    share(request, response)
     if request.body_exists and not request.content.at_eof():
         # Nobody has read the body, or it broke off: what follows on this connection cannot be trusted to be a
         # request.
@@ -37,6 +39,8 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> tuple[web.StreamResponse, str | None]:
     try:
+        if is_preflight(request):
+            return answer_preflight(request), None
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await limited(request, handler), None
     except CypherError as exc:

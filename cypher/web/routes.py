@@ -1,15 +1,16 @@
-"""THE route table: every route of the public listener, its handler, what it asks for, how often it answers."""
+"""THE route table: every route of the public listener, its handler, what it asks for, how often it answers.
 
-from collections.abc import Awaitable, Callable
+What a route reads and answers stands at its handler; `/openapi.json` is made of both.
+"""
+
 from dataclasses import dataclass
 from enum import Enum
 
 from aiohttp import web
 
 from cypher.config.limits import Category
-from cypher.web.handlers import configuration, health, login, oauth, registration, sessions
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from cypher.web.endpoint import Endpoint
+from cypher.web.handlers import configuration, description, health, login, oauth, registration, sessions
 
 
 class Needs(Enum):
@@ -41,7 +42,7 @@ class Exempt(Enum):
 class Route:
     method: str
     path: str
-    handler: Handler
+    handler: Endpoint
     needs: Needs
     limit: Counted | Exempt
 
@@ -61,6 +62,8 @@ ROUTES = (
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),
     Route("GET", "/.well-known/jwks.json", configuration.jwks, Needs.NOTHING, Exempt.PUBLIC_KEY),
+    Route("GET", "/openapi.json", description.document, Needs.NOTHING, Counted.DEFAULT),
+    Route("GET", "/docs", description.page, Needs.NOTHING, Counted.DEFAULT),
     Route("GET", "/health/live", health.live, Needs.NOTHING, Exempt.PROBE),
     Route("GET", "/health/ready", health.ready, Needs.NOTHING, Exempt.PROBE),
 )
@@ -69,8 +72,8 @@ ROUTES = (
 def route_definitions() -> list[web.RouteDef]:
     """Return the table as aiohttp wants it. HEAD goes with GET (RFC 9110, section 9.3.2)."""
     return [
-        web.get(route.path, route.handler)
+        web.get(route.path, route.handler.handle)
         if route.method == "GET"
-        else web.route(route.method, route.path, route.handler)
+        else web.route(route.method, route.path, route.handler.handle)
         for route in ROUTES
     ]

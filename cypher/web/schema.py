@@ -1,35 +1,71 @@
-"""The bodies of requests and answers. Each struct is one object of the HTTP contract."""
+"""The bodies of requests and answers. Each struct is one object of the HTTP contract.
+
+An answer shows all of its fields, also those with a default; only what is UNSET is left out.
+"""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
+from cypher.auth.opaque import (
+    KE1,
+    KE2,
+    KE3,
+    PUBLIC_KEY,
+    REGISTRATION_RECORD,
+    REGISTRATION_REQUEST,
+    REGISTRATION_RESPONSE,
+)
 from cypher.auth.types import Jwk, SessionView
+
+Seconds = Annotated[int, Meta(description="Seconds.")]
+
+
+#: What the last character may be, by how many bytes go beyond a multiple of three: no bit is set beyond the last byte.
+LAST_CHARACTER = {0: "[A-Za-z0-9_-]", 1: "[AQgw]", 2: "[AEIMQUYcgkosw048]"}
+
+
+def base64url(octets: int) -> Meta:
+    """Describe an OPAQUE message of that many bytes; what checks it is `encoding.opaque_message`."""
+    length = -(-octets * 4 // 3)
+    form = {
+        "pattern": f"^[A-Za-z0-9_-]{{{length - 1}}}{LAST_CHARACTER[octets % 3]}$",
+        "minLength": length,
+        "maxLength": length,
+    }
+    return Meta(description=f"{octets} bytes in base64url without padding.", extra_json_schema=form)
+
 
 # -- requests -----------------------------------------------------------------------------------------------
 
 
 class RegistrationStart(msgspec.Struct, frozen=True, kw_only=True):
     username: str
-    registration_request: str  #: 32 bytes
+    registration_request: Annotated[str, base64url(REGISTRATION_REQUEST)]
 
 
 class RegistrationFinish(msgspec.Struct, frozen=True, kw_only=True):
     flow_id: str
-    registration_record: str  #: 192 bytes
+    registration_record: Annotated[str, base64url(REGISTRATION_RECORD)]
 
 
 class LoginStart(msgspec.Struct, frozen=True, kw_only=True):
     username: str
-    ke1: str  #: 96 bytes
-    device_token: str | None = None  #: taken, and looked at as soon as devices are given one
+    ke1: Annotated[str, base64url(KE1)]
 
 
 class LoginFinish(msgspec.Struct, frozen=True, kw_only=True):
     flow_id: str
-    ke3: str  #: 64 bytes
+    ke3: Annotated[str, base64url(KE3)]
+
+
+class SessionsToEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The query of DELETE /v1/sessions."""
+
+    scope: Literal["others", "all"]
 
 
 class TokenForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +94,7 @@ class KeyStretching(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpaqueParameters(msgspec.Struct, frozen=True, kw_only=True):
-    server_public_key: str  #: 32 bytes
+    server_public_key: Annotated[str, base64url(PUBLIC_KEY)]
     suite: str = "ristretto255-SHA512"
     ksf: KeyStretching = KeyStretching()
 
@@ -70,8 +106,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
 class RegistrationStarted(msgspec.Struct, frozen=True, kw_only=True):
     flow_id: str
-    registration_response: str  #: 64 bytes
-    expires_in: int  #: seconds
+    registration_response: Annotated[str, base64url(REGISTRATION_RESPONSE)]
+    expires_in: Seconds
 
 
 class RegisteredUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +122,14 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
 class LoginStarted(msgspec.Struct, frozen=True, kw_only=True):
     flow_id: str
-    ke2: str  #: 320 bytes
-    expires_in: int  #: seconds
+    ke2: Annotated[str, base64url(KE2)]
+    expires_in: Seconds
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionView
     access_token: str
-    expires_in: int  #: seconds
+    expires_in: Seconds
     refresh_token: str
     status: Literal["authenticated"] = "authenticated"
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
@@ -120,7 +156,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 6749, section 5.1."""
 
     access_token: str
-    expires_in: int  #: seconds
+    expires_in: Seconds
     refresh_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
 
@@ -131,7 +167,7 @@ class ActiveToken(msgspec.Struct, frozen=True, kw_only=True):
     sub: UUID
     sid: UUID
     jti: str
-    exp: int  #: seconds since 1970
+    exp: Annotated[int, Meta(description="Seconds since 1970.")]
     aal: int
     amr: tuple[str, ...]
     active: Literal[True] = True
@@ -169,7 +205,7 @@ class FieldProblem(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 9457."""
 
     type: str
@@ -177,7 +213,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int
     code: str
     request_id: str
-    errors: tuple[FieldProblem, ...] = ()
+    errors: tuple[FieldProblem, ...] | UnsetType = UNSET
 
 
 class OAuthError(msgspec.Struct, frozen=True, kw_only=True):

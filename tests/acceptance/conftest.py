@@ -25,6 +25,7 @@ from cypher.embedded import postgres_binaries
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 from tests.acceptance.person import Person
+from tests.contract import watched_client
 
 ROOT = Path(__file__).parents[2]
 #: Tests log in more often than people do. What is about limits asks for the defaults, or sets its own.
@@ -56,7 +57,7 @@ class Service:
         return f"http://127.0.0.1:{self.server.port}"
 
     def client(self, **options: Any) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), **options)
+        return watched_client(timeout=aiohttp.ClientTimeout(total=20), **options)
 
     async def stop(self) -> None:
         await self.closing.aclose()
@@ -187,7 +188,7 @@ async def service(start_service: StartService) -> Service:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+    async with watched_client(timeout=aiohttp.ClientTimeout(total=20)) as session:
         yield session
 
 

@@ -63,8 +63,8 @@ def site(wheel: Path, folder: Path) -> Path:
 
 
 def test_wheel_holds_every_module_query_script_and_migration(wheel: Path) -> None:
-    expected = {str(file.relative_to(ROOT)) for file in (ROOT / "cypher").rglob("*.py")}
-    expected |= {str(file.relative_to(ROOT)) for file in (ROOT / "cypher").rglob("*.lua")}
+    kinds = ("*.py", "*.lua", "*.css")
+    expected = {str(file.relative_to(ROOT)) for kind in kinds for file in (ROOT / "cypher").rglob(kind)}
     expected |= {
         f"cypher/{file.relative_to(ROOT)}" for name in ("sql", "migrations") for file in (ROOT / name).iterdir()
     }

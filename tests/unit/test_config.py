@@ -177,6 +177,7 @@ def test_secrets_compare_by_value() -> None:
         ("REDIS_URL", "redis://u:hidden@cache:port"),
         ("REDIS_URL", "unix:///s?password=hidden"),
         ("PUBLIC_ORIGIN", "https://u:hidden@host"),
+        ("ALLOWED_ORIGINS", "https://a.example,https://hidden/path"),
         ("TRUSTED_PROXIES", "hidden"),
     ],
 )
@@ -244,6 +245,14 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("PUBLIC_ORIGIN", "https://cypher.example/path"),
         ("PUBLIC_ORIGIN", "https://cypher.example?x"),
         ("PUBLIC_ORIGIN", "https://bücher.example"),
+        ("PUBLIC_ORIGIN", "https://cypher.example:0"),
+        ("PUBLIC_ORIGIN", "https://cypher.example:65536"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("ALLOWED_ORIGINS", "https://*.example"),
+        ("ALLOWED_ORIGINS", "https://a.example https://b.example"),
+        ("ALLOWED_ORIGINS", "https://a.example,b.example"),
+        ("ALLOWED_ORIGINS", "file:///"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("REDIS_HOST", "redis://cache"),
         ("REDIS_URL", "redis://"),
@@ -291,6 +300,19 @@ def test_lists_origin_and_words_are_normalised() -> None:
     assert config.http.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("2001:db8::1"))
     assert config.http.public_origin == config.http.access_token_audience == "https://cypher.example:8443"
     assert config.registration == "closed"
+
+
+def test_origins_are_written_as_a_browser_sends_them() -> None:
+    origins = "https://App.example:443/, http://localhost:03000, http://[::1]:80, https://a.example,https://a.example"
+    assert load({"ALLOWED_ORIGINS": origins}, None).http.allowed_origins == {
+        "https://app.example",
+        "http://localhost:3000",
+        "http://[::1]",
+        "https://a.example",
+    }
+    assert load({"PUBLIC_ORIGIN": "https://cypher.example:443"}, None).http.public_origin == "https://cypher.example"
+    assert load({"PORT": "80"}, None).http.public_origin == "http://127.0.0.1"
+    assert load({}, None).http.allowed_origins == frozenset()
 
 
 def test_migration_password_needs_its_user() -> None:

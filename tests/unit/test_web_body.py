@@ -3,11 +3,12 @@ import re
 
 import msgspec
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cypher.errors import BadJson, FieldError, InvalidRequest, ValidationFailed
-from cypher.web.body import FORM, JSON, MAX_DEPTH, _is_media_type, parse_form, parse_json
+from cypher.web.body import FORM, JSON, MAX_DEPTH, _is_media_type, parse_form, parse_json, read_query
 from cypher.web.schema import LoginFinish, TokenForm, TokenOnlyForm
 
 GOOD = {"flow_id": "f", "ke3": "k"}
@@ -186,3 +187,29 @@ def test_a_hostile_media_type_takes_no_time():
     for hostile in ("application/json" + " ;" * 4000 + "\x01", "a/" * 4000, "application/json" + ";a=b" * 2000 + '"'):
         assert not _is_media_type(hostile, JSON)
     assert re.compile(JSON)
+
+
+class Page(msgspec.Struct, frozen=True):
+    limit: int
+    cursor: str | None = None
+
+
+def test_a_query_is_read_into_its_struct():
+    assert read_query(make_mocked_request("GET", "/?limit=5&cursor=null&other=1&other=2"), Page) == Page(5, "null")
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("", [FieldError("/limit", "missing")]),
+        ("limit=", [FieldError("/limit", "invalid")]),
+        ("limit=5&limit=5", [FieldError("/limit", "invalid")]),
+        ("limit=%D9%A5", [FieldError("/limit", "invalid")]),
+        ("limit=5_0", [FieldError("/limit", "invalid")]),
+        ("limit=x&cursor=a&cursor=b", [FieldError("/cursor", "invalid")]),
+    ],
+)
+def test_a_query_that_does_not_fit_names_its_fields(query: str, fields: list[FieldError]):
+    with pytest.raises(ValidationFailed) as refused:
+        read_query(make_mocked_request("GET", f"/?{query}"), Page)
+    assert list(refused.value.fields) == fields

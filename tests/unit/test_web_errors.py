@@ -23,6 +23,7 @@ STATUSES = {
     "account_disabled": 403,
     "account_locked": 403,
     "insufficient_scope": 403,
+    "origin_not_allowed": 403,
     "registration_closed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -89,6 +90,7 @@ def test_oauth_routes_speak_rfc_6749(kind: type[CypherError]):
         "unsupported_grant_type",
         "insufficient_scope",
         "rate_limited",
+        "origin_not_allowed",
         "dependency_unavailable",
     }
     assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", body["error_description"])
@@ -112,7 +114,7 @@ def test_fields_are_named_by_pointer():
 @pytest.mark.parametrize("error", [CypherError(), errors.KeyStoreRefused("/secret/path"), errors.SchemaRefused("x")])
 def test_an_error_that_belongs_to_no_answer_is_a_plain_503(error: CypherError):
     response = answer_error(error, path="/v1/session", request_id="request-1")
-    assert status_of(error) == 503
+    assert status_of(type(error)) == 503
     assert json.loads(response.body)["code"] == "dependency_unavailable"
     assert "Retry-After" in response.headers
     assert b"secret" not in response.body

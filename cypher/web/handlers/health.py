@@ -7,18 +7,24 @@ from aiohttp import hdrs, web
 
 from cypher.auth.types import Health
 from cypher.web.answers import answer
+from cypher.web.endpoint import endpoint
 from cypher.web.errors import RETRY_AFTER_SECONDS
 from cypher.web.keys import DRAINING, SERVICES
 from cypher.web.schema import Alive, Readiness
 
 
+@endpoint(answers={200: Alive})
 async def live(request: web.Request) -> web.Response:
-    """GET /health/live: touches nothing, so that a database that is away restarts no process."""
+    """GET /health/live: whether the process is alive.
+
+    Touches nothing, so that a database that is away restarts no process.
+    """
     return answer(Alive())
 
 
+@endpoint(answers={200: Readiness, 503: Readiness})
 async def ready(request: web.Request) -> web.Response:
-    """GET /health/ready."""
+    """GET /health/ready: whether the service may be sent requests."""
     health = await request.app[SERVICES].health.check()
     status = readiness(health, draining=request.app[DRAINING].is_set())
     body = Readiness(

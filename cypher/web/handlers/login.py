@@ -3,24 +3,35 @@
 from aiohttp import web
 
 from cypher.auth.opaque import KE1, KE3
+from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCredentials, MalformedOpaqueMessage
 from cypher.web.answers import answer
 from cypher.web.body import read
 from cypher.web.encoding import opaque_message, to_base64url
+from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
 from cypher.web.schema import Authenticated, LoginFinish, LoginStart, LoginStarted
 from cypher.web.source import source_of
 
 
+@endpoint(reads=LoginStart, answers={200: LoginStarted}, raises=(MalformedOpaqueMessage,))
 async def start(request: web.Request) -> web.Response:
-    """POST /v1/login/start."""
+    """POST /v1/login/start: begin a login, for an unknown name too.
+
+    The attempt counts here, since a client knows after KE2 whether its password was right.
+    """
     body = await read(request, LoginStart)
     ke1 = opaque_message(body.ke1, KE1)
     started = await request.app[SERVICES].login.start(body.username, ke1, source_of(request))
     return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
 
 
+@endpoint(
+    reads=LoginFinish,
+    answers={200: Authenticated},
+    raises=(MalformedOpaqueMessage, InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked),
+)
 async def finish(request: web.Request) -> web.Response:
-    """POST /v1/login/finish."""
+    """POST /v1/login/finish: prove the password and get a session, once for a flow."""
     body = await read(request, LoginFinish)
     ke3 = opaque_message(body.ke3, KE3)
     done = await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request))

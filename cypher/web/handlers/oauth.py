@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from cypher.errors import InvalidRequest, UnsupportedGrantType
+from cypher.errors import InvalidGrant, InvalidRequest, UnsupportedGrantType
 from cypher.web.answers import answer, empty
 from cypher.web.body import read_form
+from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
 from cypher.web.schema import ActiveToken, InactiveToken, TokenForm, TokenOnlyForm, Tokens
 from cypher.web.source import bearer_of, source_of
@@ -12,8 +13,12 @@ from cypher.web.source import bearer_of, source_of
 INTROSPECT = "introspect"
 
 
+@endpoint(reads=TokenForm, answers={200: Tokens}, raises=(InvalidGrant, UnsupportedGrantType))
 async def refresh(request: web.Request) -> web.Response:
-    """POST /oauth/token."""
+    """POST /oauth/token: exchange a refresh token (RFC 6749, section 6).
+
+    The same token again within seconds gives the same successor; later it is a theft, and the session ends.
+    """
     form = await read_form(request, TokenForm)
     if form.grant_type != "refresh_token":
         raise UnsupportedGrantType
@@ -25,8 +30,9 @@ async def refresh(request: web.Request) -> web.Response:
     )
 
 
+@endpoint(reads=TokenOnlyForm, answers={200: ActiveToken | InactiveToken})
 async def introspect(request: web.Request) -> web.Response:
-    """POST /oauth/introspect."""
+    """POST /oauth/introspect: whether an access token holds right now (RFC 7662)."""
     services = request.app[SERVICES]
     await services.service_tokens.authenticate(bearer_of(request), INTROSPECT)
     form = await read_form(request, TokenOnlyForm)
@@ -38,8 +44,12 @@ async def introspect(request: web.Request) -> web.Response:
     )
 
 
+@endpoint(reads=TokenOnlyForm, answers={200: None})
 async def revoke(request: web.Request) -> web.Response:
-    """POST /oauth/revoke: 200 for every token, known or not (RFC 7009, section 2.2)."""
+    """POST /oauth/revoke: end a token, known or not (RFC 7009, section 2.2).
+
+    A refresh token ends its session, an access token ends alone.
+    """
     form = await read_form(request, TokenOnlyForm)
     await request.app[SERVICES].tokens.revoke(form.token, source_of(request))
     return empty()

@@ -1,55 +1,62 @@
 """A person's sessions: the one at hand, the list, ending them."""
 
 import re
-from typing import Literal
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
 
-from cypher.auth.types import ListedSession
-from cypher.errors import FieldError, NotFound, ValidationFailed
+from cypher.auth.types import ListedSession, SessionView
+from cypher.errors import NotFound
 from cypher.web.answers import answer, no_content
+from cypher.web.body import read_query
+from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
-from cypher.web.schema import Revoked, SessionItem, SessionList
+from cypher.web.schema import Revoked, SessionItem, SessionList, SessionsToEnd
 from cypher.web.source import bearer_of, source_of
 
 #: Only the form that we write ourselves: Python's reader also takes braces, "urn:uuid:" and no hyphens at all.
 UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
+@endpoint(answers={200: SessionView})
 async def show(request: web.Request) -> web.Response:
-    """GET /v1/session: the hot path."""
+    """GET /v1/session: the session of this token, if it still holds."""
     validated = await request.app[SERVICES].sessions.validate(bearer_of(request))
     return answer(validated.session)
 
 
+@endpoint(answers={204: None})
 async def end_current(request: web.Request) -> web.Response:
-    """DELETE /v1/session."""
+    """DELETE /v1/session: end this session now, on every instance."""
     await request.app[SERVICES].sessions.end_current(bearer_of(request), source_of(request))
     return no_content()
 
 
+@endpoint(answers={200: SessionList})
 async def list_all(request: web.Request) -> web.Response:
-    """GET /v1/sessions."""
+    """GET /v1/sessions: the newest hundred sessions of this person."""
     sessions = request.app[SERVICES].sessions
     validated = await sessions.validate(bearer_of(request))
     return answer(SessionList(items=[_item(listed) for listed in await sessions.list_sessions(validated)]))
 
 
+@endpoint(answers={204: None})
 async def end(request: web.Request) -> web.Response:
-    """DELETE /v1/sessions/{id}."""
+    """DELETE /v1/sessions/{id}: end one session of this person."""
     sessions = request.app[SERVICES].sessions
     validated = await sessions.validate(bearer_of(request))
     await sessions.end(validated, _session_id(request), source_of(request))
     return no_content()
 
 
+@endpoint(query=SessionsToEnd, answers={200: Revoked})
 async def end_many(request: web.Request) -> web.Response:
-    """DELETE /v1/sessions?scope=others|all."""
+    """DELETE /v1/sessions: end all sessions of this person, or all but this one."""
     sessions = request.app[SERVICES].sessions
     validated = await sessions.validate(bearer_of(request))
-    return answer(Revoked(revoked=await sessions.end_many(validated, _scope(request), source_of(request))))
+    scope = read_query(request, SessionsToEnd).scope
+    return answer(Revoked(revoked=await sessions.end_many(validated, scope, source_of(request))))
 
 
 def _session_id(request: web.Request) -> UUID:
@@ -57,16 +64,6 @@ def _session_id(request: web.Request) -> UUID:
     if not UUID_FORM.fullmatch(text):
         raise NotFound
     return UUID(text)
-
-
-def _scope(request: web.Request) -> Literal["others", "all"]:
-    match request.query.getall("scope", []):
-        case ["others"]:
-            return "others"
-        case ["all"]:
-            return "all"
-        case sent:
-            raise ValidationFailed([FieldError("/scope", "invalid" if sent else "missing")])
 
 
 def _item(listed: ListedSession) -> SessionItem:

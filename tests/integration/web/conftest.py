@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from aiohttp import ClientSession
 from web_fakes import Fakes, Running, config_of
 
 from cypher.errors import CypherError
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
+from tests.contract import watched_client
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def serve(fakes: Fakes) -> AsyncIterator[Callable[..., Awaitable[Running]]
     async def start(**http: object) -> Running:
         app = make_web_app(fakes.services(), config_of(**http))
         server = await WebServer.start(app, "127.0.0.1", 0, drain=timedelta(seconds=5))
-        started.append(Running(server, app, ClientSession()))
+        started.append(Running(server, app, watched_client()))
         return started[-1]
 
     yield start

@@ -49,7 +49,7 @@ BODIES: dict[str, dict[str, object]] = {
 CREDENTIALS = {Needs.NOTHING: {}, Needs.ACCESS_TOKEN: BEARER, Needs.INTROSPECT: SERVICE}
 
 #: Routes that ask no use case that could fail.
-ASK_NOTHING = ("/v1/config", "/.well-known/jwks.json", "/health/live")
+ASK_NOTHING = ("/v1/config", "/.well-known/jwks.json", "/openapi.json", "/docs", "/health/live")
 
 
 def _path(route: Route) -> str:

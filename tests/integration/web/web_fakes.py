@@ -225,6 +225,7 @@ def config_of(**http: object) -> Config:
         "host": "127.0.0.1",
         "port": 0,
         "public_origin": "http://127.0.0.1",
+        "allowed_origins": frozenset(),
         "trusted_proxies": (),
         "access_token_audience": "http://127.0.0.1",
     }

@@ -1,0 +1,70 @@
+"""JSON Schema of the structs that a route table names."""
+
+from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import cast, get_args
+
+import msgspec
+
+from cypher.web.endpoint import Media
+from cypher.web.openapi.document import Schema
+from cypher.web.routes import Route
+from cypher.web.schema import OAuthError, Problem
+
+Struct = type[msgspec.Struct]
+
+
+class Schemas:
+    """Every struct under its name, as it stands in the components."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        refs_received, of_received = _components([*_received(routes)])
+        refs_sent, of_sent = _components([*_sent(routes), Problem, OAuthError])
+        self._refs = {**refs_received, **refs_sent}
+        self.components = {**of_received, **{name: _complete(schema) for name, schema in of_sent.items()}}
+
+    def of(self, body: Struct | UnionType) -> Schema:
+        """Return the schema of a struct, or of one out of several."""
+        refs = [self._refs[struct] for struct in _structs(body)]
+        return refs[0] if len(refs) == 1 else {"anyOf": refs}
+
+
+def _structs(body: Struct | UnionType) -> tuple[Struct, ...]:
+    return get_args(body) if isinstance(body, UnionType) else (body,)
+
+
+def fields_of(struct: Struct) -> list[tuple[str, Schema, bool]]:
+    """Return name and schema of each field of a flat struct, and whether it must be there."""
+    [schema] = _components([struct])[1].values()
+    properties = cast(dict[str, Schema], schema["properties"])
+    required = cast(list[str], schema.get("required", []))
+    return [(name, field, name in required) for name, field in properties.items()]
+
+
+def _received(routes: Iterable[Route]) -> Iterable[Struct]:
+    return (route.handler.reads for route in routes if route.handler.reads is not None)
+
+
+def _sent(routes: Iterable[Route]) -> Iterable[Struct]:
+    for route in routes:
+        for body in route.handler.answers.values():
+            if body is not None and not isinstance(body, Media):
+                yield from _structs(body)
+
+
+def _components(structs: Sequence[Struct]) -> tuple[dict[Struct, Schema], dict[str, Schema]]:
+    refs, components = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    return dict(zip(structs, refs, strict=True)), dict(components)
+
+
+def _complete(schema: Schema) -> Schema:
+    """Require the fields that have a default: we write them always. Only what is UNSET may be missing."""
+    if "properties" not in schema:
+        return schema
+    properties = cast(dict[str, dict[str, object]], schema["properties"])
+    required = set(cast(list[str], schema.get("required", [])))
+    required |= {name for name, field in properties.items() if "default" in field}
+    plain = {
+        name: {word: value for word, value in field.items() if word != "default"} for name, field in properties.items()
+    }
+    return {**schema, "properties": plain, "required": sorted(required)}

@@ -1,0 +1,54 @@
+"""A run of schemathesis over every route: whatever is sent, the answer is one that `/openapi.json` declares."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import ROOT, StartService
+from tests.acceptance.person import Person
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+    "negative_data_rejection",
+    "missing_required_header",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+)
+
+
+async def test_no_request_meets_an_answer_that_is_not_declared(
+    start_service: StartService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    service = await start_service()
+    async with service.client() as http:
+        assert (await Person(http, service.url, "throw-away").register()).status == 201
+    _, token = await service.services.service_tokens.create("schemathesis", frozenset({"introspect"}), None)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"),
+        *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "50"),
+        *("--generation-deterministic", "--no-color", "--continue-on-failure"),
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.acceptance.fuzzing",
+            "CYPHER_URL": service.url,
+            "CYPHER_SERVICE_TOKEN": token,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    report, _ = await process.communicate()
+    print(report.decode())
+    assert process.returncode == 0, report.decode()
+    assert [record.getMessage() for record in caplog.records] == []
