@@ -12,7 +12,7 @@ from cypher.clock import Clock
 from cypher.config import Secret
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.keystore import KeyStore
-from cypher.errors import KeyStoreRefused
+from cypher.errors import KeyStoreRefused, PostgresUnavailable
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentRepository, Identity
 from cypher.repositories.sealed_columns import SealedColumnsRepository
@@ -107,11 +107,18 @@ def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: 
         )
 
 
+async def _counted(repos: HoldsDeployment, key_ids: list[str]) -> list[str]:
+    try:
+        counts = await repos.sealed_columns.count_rows()
+    except PostgresUnavailable:  # large tables take longer than a start may wait
+        return key_ids
+    return [f"{key_id} ({sum(counts.get(key_id, {}).values())} values)" for key_id in key_ids]
+
+
 async def _require_seen_keys(store: KeyStore, ring: KeyRing, repos: HoldsDeployment) -> None:
     missing = sorted(set(await repos.deployment.list_data_keys()) - {info.id for info in ring.get_key_info()})
     if missing:
-        counts = await repos.sealed_columns.count_rows()
-        names = ", ".join(f"{key_id} ({sum(counts.get(key_id, {}).values())} values)" for key_id in missing)
+        names = ", ".join(await _counted(repos, missing))
         raise KeyStoreRefused(
             f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
             "Bring the newest backup of the key store back."

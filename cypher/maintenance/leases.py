@@ -48,14 +48,17 @@ class Leases:
             if await self._reserved(key, most=self._limit):
                 return
             try:
-                made = await asyncio.to_thread(rotate, self._ring, Purpose.DATA, replacing=key.id)
+                await asyncio.to_thread(self._replace, key)
             except KeyStoreRefused as refusal:
                 # The limit is policy: nobody is kept out because the next key cannot be written.
                 logger.error("the key %s has served long enough and goes on: %s", key.id, refusal)
                 if not await self._reserved(key, most=None):
                     raise
-            else:
-                self.made.extend([made] if made else [])
+
+    def _replace(self, key: Key) -> None:
+        # Noted here and not by who awaits it: a request that has run out of time does not stop the thread.
+        made = rotate(self._ring, Purpose.DATA, replacing=key.id)
+        self.made.extend([made] if made else [])
 
     async def _reserved(self, key: Key, *, most: int | None) -> bool:
         async with self._db.connection() as repos:

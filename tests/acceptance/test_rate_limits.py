@@ -7,7 +7,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cypher import redis_client
 from cypher.client import CypherClient, RateLimited
 from cypher.web.routes import ROUTES, Counted, Exempt
 from tests.acceptance.conftest import DEFAULT_LIMITS, NO_LIMITS, free_port
@@ -37,11 +36,8 @@ def wait_of(answer: Answer) -> int:
 
 
 @pytest.fixture
-async def guarded(start_service, monkeypatch: pytest.MonkeyPatch):
+async def guarded(start_service, patient_redis: None):
     """A service with the defaults, behind a proxy that says where people are."""
-    # These tests are about what Redis counts: on a busy machine nobody may fall back on counting for themselves.
-    for name in ("CONNECT_SECONDS", "COMMAND_SECONDS", "WHOLE_SECONDS"):
-        monkeypatch.setattr(redis_client, name, 4.0)
     return await start_service(**DEFAULT_LIMITS, **BEHIND_A_PROXY)
 
 
