@@ -1,12 +1,12 @@
 """Real rows for tests, made by the repositories themselves."""
 
 import hashlib
+import pickle
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
-import msgspec
 import psycopg
 
 from cypher.clock import SystemClock, new_id
@@ -73,11 +73,9 @@ async def insert_family(db: Database[Repositories], user_id: UUID | None = None)
     return Family(owner, session_id, token)
 
 
-def connection_json(config: PostgresConfig) -> str:
-    """Return what another process of a test needs to connect; the test servers ask for no password."""
-    return msgspec.json.encode(
-        {name: value for name, value in asdict(config).items() if "password" not in name}
-    ).decode()
+def for_a_child(config: PostgresConfig) -> str:
+    """Return what another process of a test needs to connect, for its command line."""
+    return pickle.dumps(config).hex()
 
 
 def owner_of(config: PostgresConfig) -> PostgresConfig:

@@ -17,7 +17,7 @@ from cypher.maintenance.leases import Leases
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentOnly
 from tests.conftest import MASTER_PASSWORD
-from tests.factories import connection_json
+from tests.factories import for_a_child
 
 CELL = Cell("users", "username", b"1")
 LIMIT = 100
@@ -25,9 +25,8 @@ LIMIT = 100
 SEALER = """
 import asyncio, sys
 from pathlib import Path
-import msgspec
+import pickle
 from cypher.clock import SystemClock
-from cypher.config import PostgresConfig
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keystore import DirectoryKeyStore
@@ -43,7 +42,7 @@ async def seal(codec, number):
 
 async def main():
     ring = KeyRing.open(DirectoryKeyStore(Path(path)), password, SystemClock())
-    db = await Database.open(msgspec.json.decode(config, type=PostgresConfig), DeploymentOnly.over)
+    db = await Database.open(pickle.loads(bytes.fromhex(config)), DeploymentOnly.over)
     codec = FieldCodec(ring, Leases(db, ring, int(limit)))
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -54,7 +53,7 @@ asyncio.run(main())
 
 
 def sealer(config: PostgresConfig, keys: Path, count: int) -> subprocess.Popen[str]:
-    given = connection_json(config)
+    given = for_a_child(config)
     command = [sys.executable, "-c", SEALER, str(keys), MASTER_PASSWORD, given, str(count), str(LIMIT)]
     process = subprocess.Popen(
         command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -13,14 +13,13 @@ from cypher.crypto.rotation import rotate
 from cypher.maintenance.reencryption import Reencryption
 from cypher.repositories.sealed_columns import COLUMNS
 from tests.conftest import MASTER_PASSWORD
-from tests.factories import connection_json, insert_family
+from tests.factories import for_a_child, insert_family
 
 SWEEPER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-import asyncpg, msgspec
+import asyncpg, pickle
 from cypher.clock import SystemClock
-from cypher.config import PostgresConfig
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
@@ -58,7 +57,7 @@ async def main():
     ring = KeyRing.open(DirectoryKeyStore(Path(path)), password, SystemClock())
     codec = FieldCodec(ring)
     over = repositories_over(ring, codec, BlindIndex(ring))
-    db = await Database.open(msgspec.json.decode(config, type=PostgresConfig), over)
+    db = await Database.open(pickle.loads(bytes.fromhex(config)), over)
     await Reencryption(db=db, ring=ring, codec=codec, clock=SystemClock()).run()
 
 asyncio.run(main())
@@ -80,7 +79,7 @@ async def test_a_sweep_killed_at_any_statement_loses_nothing(
         await insert_family(db)
     old = ring.primary(Purpose.DATA).id
     new = (await asyncio.to_thread(rotate, ring, Purpose.DATA)).id
-    arguments = (str(tmp_path / "keys"), MASTER_PASSWORD, connection_json(postgres_config), str(at), when)
+    arguments = (str(tmp_path / "keys"), MASTER_PASSWORD, for_a_child(postgres_config), str(at), when)
     assert await asyncio.to_thread(sweep_and_be_killed, *arguments) == -9
     assert await keys_of_all_values(db, codec) <= {old, new}
     done = await Reencryption(db=db, ring=ring, codec=codec, clock=SystemClock()).run()

@@ -23,7 +23,7 @@ from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
 from cypher.repositories.deployment import DeploymentRepository
 from tests.conftest import MASTER_PASSWORD
-from tests.factories import as_owner, connection_json, insert_family, insert_person
+from tests.factories import as_owner, for_a_child, insert_family, insert_person
 
 DELAY = timedelta(seconds=600)
 
@@ -148,9 +148,8 @@ async def test_a_key_that_is_met_again_between_the_counts_stays(
 WRITER = """
 import asyncio, os, signal, sys
 from pathlib import Path
-import msgspec
+import pickle
 from cypher.clock import SystemClock
-from cypher.config import PostgresConfig
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
@@ -184,7 +183,7 @@ async def main():
     ring = KeyRing.open(DirectoryKeyStore(Path(path)), password, Clock())
     codec = Stopping(ring)
     over = repositories_over(ring, codec, BlindIndex(ring))
-    db = await Database.open(msgspec.json.decode(config, type=PostgresConfig), over)
+    db = await Database.open(pickle.loads(bytes.fromhex(config)), over)
     try:
         await insert_person(db, "written under a destroyed key")
         print("written", flush=True)
@@ -201,7 +200,7 @@ asyncio.run(main())
 async def test_a_process_that_was_stopped_cannot_write_under_a_destroyed_key(
     db, ring: KeyRing, codec: FieldCodec, retirement: Retirement, clock: MovedClock, postgres_config, tmp_path: Path
 ) -> None:
-    config = connection_json(postgres_config)
+    config = for_a_child(postgres_config)
     command = [sys.executable, "-c", WRITER, str(tmp_path / "keys"), MASTER_PASSWORD, config, "600"]
     writer = started(command)
     try:
@@ -236,11 +235,12 @@ def started(command: list[str]) -> subprocess.Popen[str]:
 async def _until_idle_transactions_are_gone(config) -> None:
     # As the service's own role: others' transactions are not shown to the schema's owner.
     query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = %s"
+    password = config.password.reveal() if config.password else None
     mine = {"host": config.hosts[0], "port": config.port, "user": config.user, "dbname": config.database}
     seen = []
     async with asyncio.timeout(30):
         while not seen or seen[-1] != 0:
-            with psycopg.connect(**mine, autocommit=True) as connection:
+            with psycopg.connect(**mine, password=password, autocommit=True) as connection:
                 seen += connection.execute(query, (config.database,)).fetchone()
             await asyncio.sleep(0.2)
     assert max(seen) == 1
