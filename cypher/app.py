@@ -8,18 +8,26 @@ from dataclasses import dataclass, replace
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
+from cypher.auth.factors import Factors
+from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
 from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
-from cypher.auth.login import Login, SessionLimits
+from cypher.auth.login import Login
 from cypher.auth.login_limits import LoginLimits
+from cypher.auth.mfa import SecondStep
+from cypher.auth.new_sessions import NewSessions, SessionLimits
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.rate_limits import RateLimits
+from cypher.auth.reauthentication import Reauthentication
 from cypher.auth.registration import Registration
+from cypher.auth.renewals import Renewals
+from cypher.auth.second_factor import SecondFactor
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.tokens import Tokens
+from cypher.auth.totp import issuer_of
 from cypher.clock import Clock
 from cypher.config import Config, Secret
 from cypher.crypto.blind_index import BlindIndex
@@ -137,51 +145,120 @@ def limit_review(open_: Resources) -> LimitReview:
 
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
-    config, clock, db, ring, audit = open_.config, open_.clock, open_.db, open_.ring, open_.audit
-    lives = config.sessions
-    opaque = OpaqueServer(ring)
-    flows = FlowStore(open_.redis, open_.codec, ring.epoch)
-    access = AccessTokens(
-        ring,
-        clock,
-        issuer=config.http.public_origin,
-        audience=config.http.access_token_audience,
-        lifetime=lives.access_token,
-    )
-    living = _living_sessions(open_)
-    limits = RateLimits(limiter=_rate_limiter(open_), config=config.limits, db=db, audit=audit, clock=clock)
+    config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
+    access, living = shared.access, shared.living
+    login, second_step, reauthentication = _ways_in(open_, shared)
     return Services(
         registration=Registration(
             db=db,
-            flows=flows,
-            opaque=opaque,
-            ring=ring,
+            flows=shared.flows,
+            opaque=shared.opaque,
+            ring=open_.ring,
             audit=audit,
-            clock=clock,
+            clock=open_.clock,
             is_open=config.registration == "open",
-            flow_lifetime=lives.login_flow,
+            flow_lifetime=config.sessions.login_flow,
         ),
-        login=Login(
+        login=login,
+        second_step=second_step,
+        reauthentication=reauthentication,
+        factors=Factors(
             db=db,
-            flows=flows,
-            opaque=opaque,
-            ring=ring,
             audit=audit,
-            access=access,
-            living=living,
-            clock=clock,
-            limits=SessionLimits(idle=lives.idle, absolute=lives.absolute),
-            attempts=LoginLimits(limits),
-            flow_lifetime=lives.login_flow,
+            factor=shared.factor,
+            freshness=Freshness(config.factors.fresh),
+            issuer=issuer_of(config.http.public_origin),
         ),
         sessions=Sessions(db=db, access=access, living=living, audit=audit),
-        tokens=Tokens(db=db, access=access, living=living, audit=audit, grace=lives.refresh_grace, idle=lives.idle),
-        service_tokens=ServiceTokens(db=db, audit=audit, clock=clock),
-        opaque=opaque,
-        health=HealthCheck(db=db, redis=open_.redis, ring=ring, migrations=frozenset(names())),
+        tokens=Tokens(
+            db=db,
+            access=access,
+            living=living,
+            audit=audit,
+            grace=config.sessions.refresh_grace,
+            idle=config.sessions.idle,
+        ),
+        service_tokens=ServiceTokens(db=db, audit=audit, clock=open_.clock),
+        opaque=shared.opaque,
+        health=HealthCheck(db=db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names())),
         incidents=Incidents(db=db, audit=audit),
-        rate_limits=limits,
+        rate_limits=shared.limits,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What several use cases are made of."""
+
+    opaque: OpaqueServer
+    flows: FlowStore
+    access: AccessTokens
+    living: LivingSessions
+    factor: SecondFactor
+    limits: RateLimits
+
+
+def _shared(open_: Resources) -> _Shared:
+    config, clock, ring, lives = open_.config, open_.clock, open_.ring, open_.config.sessions
+    return _Shared(
+        opaque=OpaqueServer(ring),
+        flows=FlowStore(open_.redis, open_.codec, ring.epoch),
+        access=AccessTokens(
+            ring,
+            clock,
+            issuer=config.http.public_origin,
+            audience=config.http.access_token_audience,
+            lifetime=lives.access_token,
+        ),
+        living=_living_sessions(open_),
+        factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
+        limits=RateLimits(
+            limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
+        ),
+    )
+
+
+def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reauthentication]:
+    """Wire what ends with a session that was proven: by the password, and by a factor where one is enrolled."""
+    db, audit, clock, lives = open_.db, open_.audit, open_.clock, open_.config.sessions
+    limits = SessionLimits(idle=lives.idle, absolute=lives.absolute)
+    attempts = LoginLimits(shared.limits)
+    new = NewSessions(access=shared.access, living=shared.living, audit=audit, limits=limits)
+    renewals = Renewals(access=shared.access, living=shared.living, audit=audit)
+    second_step = SecondStep(
+        db=db,
+        flows=shared.flows,
+        factor=shared.factor,
+        new=new,
+        renewals=renewals,
+        attempts=attempts,
+        audit=audit,
+        clock=clock,
+        flow_lifetime=open_.config.factors.flow,
+    )
+    login = Login(
+        db=db,
+        flows=shared.flows,
+        opaque=shared.opaque,
+        ring=open_.ring,
+        audit=audit,
+        new=new,
+        second_step=second_step,
+        clock=clock,
+        attempts=attempts,
+        flow_lifetime=lives.login_flow,
+    )
+    reauthentication = Reauthentication(
+        db=db,
+        flows=shared.flows,
+        opaque=shared.opaque,
+        audit=audit,
+        renewals=renewals,
+        second_step=second_step,
+        attempts=attempts,
+        flow_lifetime=lives.login_flow,
+    )
+    return login, second_step, reauthentication
 
 
 def _living_sessions(open_: Resources) -> LivingSessions:

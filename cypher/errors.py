@@ -105,6 +105,12 @@ class InvalidCredentials(Unauthenticated):
     code = "invalid_credentials"
 
 
+class MfaFailed(Unauthenticated):
+    """This code is wrong, or was used before."""
+
+    code = "mfa_failed"
+
+
 class SessionExpired(Unauthenticated):
     """This session is over: log in again."""
 
@@ -130,6 +136,12 @@ class AccountLocked(Forbidden):
     """This account is locked."""
 
     code = "account_locked"
+
+
+class ReauthenticationRequired(Forbidden):
+    """This needs a fresh proof of the password, and of the second factor where one is enrolled."""
+
+    code = "reauthentication_required"
 
 
 class OriginNotAllowed(Forbidden):
@@ -163,6 +175,12 @@ class UsernameTaken(Conflict):
     """This username is already registered."""
 
     code = "username_taken"
+
+
+class FactorExists(Conflict):
+    """A second factor of this kind is enrolled already: remove it first."""
+
+    code = "factor_exists"
 
 
 class FlowExpired(CypherError):
@@ -203,6 +221,12 @@ class RateLimited(CypherError):
         self.limit = limit  #: hits in any `window`
         self.window = window
         self.retry_after = retry_after
+
+
+class FactorLocked(RateLimited):
+    """The second factor was tried too often: wait, or ask the operator to reset it."""
+
+    code = "factor_locked"
 
 
 class Unavailable(CypherError):

@@ -37,6 +37,30 @@ RETURNING s.session_id, s.user_id, u.username, u.username_key_id, s.session_data
                    AND b.expires_at > now() - INTERVAL '1 minute'
                  ORDER BY b.jti) AS ended_jtis;
 
+-- name: is_fresh :value
+-- params: session_id, within
+-- Whether password, and factor where one is enrolled, were proven lately; NULL for a session that is over.
+SELECT s.authenticated_at > now() - $2::interval AND (s.aal = 2 OR NOT u.totp_enabled)
+  FROM user_sessions s
+  JOIN users u ON u.id = s.user_id
+ WHERE s.session_id = $1
+   AND u.is_active
+   AND s.revoked_at IS NULL
+   AND least(s.idle_expires_at, s.expires_at) > now();
+
+-- name: set_authenticated :value
+-- params: session_id, user_id, authenticated_before, aal, session_data, session_data_key_id
+-- Renews the proof of a living session, once for what it was when the proof began: compared by value, so that a flow
+-- which Redis brings back after a failover renews nothing.
+UPDATE user_sessions
+   SET authenticated_at = now(), aal = $4, session_data = $5, session_data_key_id = $6
+ WHERE session_id = $1
+   AND user_id = $2
+   AND authenticated_at = $3
+   AND revoked_at IS NULL
+   AND least(idle_expires_at, expires_at) > now()
+RETURNING authenticated_at;
+
 -- name: list_live_sessions :many
 -- params: user_id
 -- The newest hundred: each is opened for its owner, and no request may keep the others waiting for long.

@@ -5,6 +5,13 @@ SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credenti
   FROM users
  WHERE username_index = ANY($1::bytea[]);
 
+-- name: get_login_record :one
+-- params: user_id
+-- The same of a person who is logged in and proves the password again.
+SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id, sessions_revoked_at
+  FROM users
+ WHERE id = $1;
+
 -- name: find_by_username :one
 -- params: username_indexes
 SELECT id, username, username_key_id, opaque_setup_id, is_active, totp_enabled, locked_until, created_at, last_login_at
@@ -34,7 +41,16 @@ RETURNING id, username, username_key_id, opaque_setup_id, is_active, totp_enable
 -- First in the order of locks: user, session, token.
 SELECT is_active,
        coalesce(locked_until > now(), FALSE) AS locked,
-       opaque_credential_id = $2 AND sessions_revoked_at IS NOT DISTINCT FROM $3 AS current
+       opaque_credential_id = $2 AND sessions_revoked_at IS NOT DISTINCT FROM $3 AS current,
+       totp_enabled
+  FROM users
+ WHERE id = $1
+   FOR NO KEY UPDATE;
+
+-- name: hold_user :value
+-- params: user_id
+-- Holds the person's row to the end of the transaction, so that the statements after this one see its newest version.
+SELECT TRUE
   FROM users
  WHERE id = $1
    FOR NO KEY UPDATE;

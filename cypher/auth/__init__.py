@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from cypher.auth.factors import Factors
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
 from cypher.auth.login import Login
+from cypher.auth.mfa import SecondStep
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.rate_limits import RateLimits
+from cypher.auth.reauthentication import Reauthentication
 from cypher.auth.registration import Registration
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
@@ -19,6 +22,9 @@ class Services:
 
     registration: Registration
     login: Login
+    second_step: SecondStep
+    reauthentication: Reauthentication
+    factors: Factors
     sessions: Sessions
     tokens: Tokens
     service_tokens: ServiceTokens

@@ -11,6 +11,17 @@ class Event(StrEnum):
     LOGIN_ATTEMPTED = "auth.login.attempted"
     LOGIN_SUCCEEDED = "auth.login.succeeded"
     LOGIN_FAILED = "auth.login.failed"
+    FACTOR_ASKED = "auth.factor.asked"
+    FACTOR_FAILED = "auth.factor.failed"
+    FACTOR_DISABLED = "auth.factor.disabled"
+    FACTOR_BEGUN = "auth.factor.begun"
+    FACTOR_ENROLLED = "auth.factor.enrolled"
+    FACTOR_REMOVED = "auth.factor.removed"
+    RECOVERY_CODE_USED = "auth.recovery_code.used"
+    RECOVERY_CODES_REPLACED = "auth.recovery_codes.replaced"
+    REAUTHENTICATION_ATTEMPTED = "auth.reauthentication.attempted"
+    REAUTHENTICATION_SUCCEEDED = "auth.reauthentication.succeeded"
+    REAUTHENTICATION_FAILED = "auth.reauthentication.failed"
     RATE_LIMITED = "auth.rate_limit.exceeded"
     SESSION_CREATED = "session.session.created"
     SESSION_ENDED = "session.session.ended"
@@ -25,6 +36,7 @@ class Event(StrEnum):
     MASTER_PASSWORD_CHANGED = "crypto.master_password.changed"  # noqa: S105 - the name of an event
     INDEX_ROTATED = "crypto.index.rotated"
     KEY_STORE_MOVED = "crypto.key_store.moved"
+    FACTORS_RESET = "admin.factors.reset"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
     RATE_LIMIT_RESET = "admin.rate_limit.reset"
@@ -49,4 +61,4 @@ NOISY = frozenset(
 )
 
 #: Events that somebody should look at.
-ALARMING = frozenset({Event.TOKEN_REUSED, Event.FIELD_OPEN_FAILED})
+ALARMING = frozenset({Event.TOKEN_REUSED, Event.FACTOR_DISABLED, Event.FIELD_OPEN_FAILED})

@@ -82,8 +82,8 @@ class LivingSessions:
         """
         await self._cache.bury(session_ids, self._tombstone)
 
-    async def forget_token(self, session_id: UUID) -> None:
-        """Make every instance read the session's ended tokens again; call it after the commit that ended one."""
+    async def read_again(self, session_id: UUID) -> None:
+        """Make every instance read the session anew; call it after the commit that changed it or ended a token."""
         await self._cache.mark(session_id)
 
     async def _document(self, session_id: UUID) -> SessionDocument:

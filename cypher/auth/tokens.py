@@ -140,4 +140,4 @@ class Tokens:
             if ended:
                 happening = Happening(event=Event.TOKEN_REVOKED, user_id=claims.sub, session_id=claims.sid)
                 await self._audit.record(repos, happening, source)
-        await self._living.forget_token(claims.sid)
+        await self._living.read_again(claims.sid)

@@ -1,6 +1,6 @@
 """What the use cases hand to the layer above: the contract's objects, before they are JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -20,6 +20,15 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     idle_expires_at: datetime
     device_id: UUID | None = None
+
+
+#: How a password is named in `amr`; a second factor follows it.
+AMR_PASSWORD = ("opaque",)
+
+
+def aal_of(amr: tuple[str, ...]) -> int:
+    """Return the assurance level of what was proven: 2 for the password and something else besides."""
+    return 2 if len(amr) > 1 else 1
 
 
 class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +80,32 @@ class Authenticated:
     access_token: str
     expires_in: int
     refresh_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MfaRequired:
+    """The password was right, and a second factor is enrolled: nothing is open yet."""
+
+    mfa_token: str = field(repr=False)
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reauthenticated:
+    """The same session, proven again, and an access token that says so; its refresh token goes on."""
+
+    session: SessionView
+    access_token: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotpEnrolment:
+    """What an authenticator app is given, once; all three hold the secret."""
+
+    secret: str = field(repr=False)  #: base32
+    otpauth_uri: str = field(repr=False)
+    qr_svg: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     device_id: UUID | None = None
 
 
+class Factors(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has besides the password."""
+
+    totp_enabled: bool
+    recovery_codes: int  #: that were not used yet
+
+
+class TotpEnrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """What to give an authenticator app; all three hold the secret, and it is not to be had again."""
+
+    secret: str  #: base32
+    otpauth_uri: str
+    qr_svg: str
+
+    def __repr__(self) -> str:
+        return "TotpEnrolment(***)"
+
+
 class ListedSession(Session, frozen=True, kw_only=True):
     """One of the person's live sessions; `current` marks the one that asked."""
 
@@ -66,6 +84,20 @@ class LoginFinish(msgspec.Struct, frozen=True):
     ke3: str
 
 
+class LoginMfa(msgspec.Struct, frozen=True):
+    mfa_token: str
+    method: str
+    code: str
+
+
+class ReauthenticationStart(msgspec.Struct, frozen=True):
+    ke1: str
+
+
+class TotpConfirm(msgspec.Struct, frozen=True):
+    code: str
+
+
 # -- answers ---------------------------------------------------------------------------------------------------
 
 
@@ -83,15 +115,51 @@ class LoginStarted(msgspec.Struct, frozen=True):
     ke2: str
 
 
-class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
-    refresh_token: str
     expires_in: float
+
+
+class Refreshed(AccessToken, frozen=True, kw_only=True):
+    refresh_token: str
 
 
 class Authenticated(Refreshed, frozen=True, kw_only=True):
     status: Literal["authenticated"]
     session: Session
+
+
+class Reauthenticated(AccessToken, frozen=True, kw_only=True):
+    session: Session
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """How far a proof has come: a session has `status` "authenticated", or none when it is proven again."""
+
+    status: Literal["authenticated", "mfa_required", ""] = ""
+
+
+class MfaRequired(msgspec.Struct, frozen=True):
+    mfa_token: str
+    factors: tuple[str, ...]
+    expires_in: float
+
+
+class Enabled(msgspec.Struct, frozen=True):
+    enabled: bool
+
+
+class Remaining(msgspec.Struct, frozen=True):
+    remaining: int
+
+
+class FactorList(msgspec.Struct, frozen=True):
+    totp: Enabled
+    recovery_codes: Remaining
+
+
+class RecoveryCodes(msgspec.Struct, frozen=True):
+    recovery_codes: tuple[str, ...]
 
 
 class Listed(msgspec.Struct, frozen=True):

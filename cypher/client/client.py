@@ -4,14 +4,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 from uuid import UUID
 
 import aiohttp
 
 from cypher.client import answers, opaque
-from cypher.client.answers import ListedSession, RegisteredUser, Session
-from cypher.client.errors import NotLoggedIn, SessionExpired, Unauthenticated
+from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
 from cypher.client.tokens import TokenBox, Tokens
 from cypher.client.transport import Call, Transport, read
 from cypher.clock import Clock, SystemClock
@@ -92,6 +92,7 @@ class CypherClient:
         Raises InvalidCredentials, RateLimited (whose `retry_after` says for how many seconds), FlowExpired,
         AccountDisabled, AccountLocked. Nothing is sent a second time by itself.
 
+        FactorRequired means that `prove_factor` must follow.
         A wrong password shows here, before the second message: the service then never hears of the outcome.
         """
         attempt = opaque.start_login(password)
@@ -101,12 +102,66 @@ class CypherClient:
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        done = await self._transport.fetch(
-            Call(method="POST", path="/v1/login/finish", body=answers.LoginFinish(started.flow_id, ke3)),
-            answers.Authenticated,
+        finish = answers.LoginFinish(started.flow_id, ke3)
+        body = await self._transport.send(Call(method="POST", path="/v1/login/finish", body=finish))
+        return self._keep_session(_unless_asked(body), asked_at)
+
+    async def prove_factor(
+        self, asked: FactorRequired, code: str, method: Literal["totp", "recovery_code"] = "totp"
+    ) -> Session:
+        """Finish a login, or a re-authentication, that asked for a second factor.
+
+        Raises MfaFailed, after which another code may follow, FactorLocked, FlowExpired, AccountDisabled,
+        AccountLocked.
+        """
+        asked_at = self._clock.monotonic()
+        proof = answers.LoginMfa(asked.mfa_token, method, code)
+        body = await self._transport.send(Call(method="POST", path="/v1/login/mfa", body=proof))
+        if read(body, answers.Proof).status == "authenticated":
+            return self._keep_session(body, asked_at)
+        return await self._keep_renewed(body, asked_at)
+
+    async def reauthenticate(self, password: str) -> Session:
+        """Prove the password again on this session. Raises as `login` and `session`.
+
+        FactorRequired means that `prove_factor` must follow.
+        """
+        attempt = opaque.start_login(password)
+        start = answers.ReauthenticationStart(attempt.message)
+        started = await self._fetch(
+            Call(method="POST", path="/v1/reauthentication/start", body=start), answers.LoginStarted
         )
-        self._box.put(done, asked_at)
-        return done.session
+        ke3 = await opaque.finish_login(attempt, started.ke2)
+        asked_at = self._clock.monotonic()
+        finish = answers.LoginFinish(started.flow_id, ke3)
+        body = await self._send(Call(method="POST", path="/v1/reauthentication/finish", body=finish))
+        return await self._keep_renewed(_unless_asked(body), asked_at)
+
+    async def factors(self) -> Factors:
+        """Tell which second factors the person has. Raises as `session`."""
+        call = Call(method="GET", path="/v1/factors", repeat_seconds=REPEAT_SECONDS)
+        found = await self._fetch(call, answers.FactorList)
+        return Factors(totp_enabled=found.totp.enabled, recovery_codes=found.recovery_codes.remaining)
+
+    async def enrol_totp(self) -> TotpEnrolment:
+        """Begin to enrol an authenticator app. Raises FactorExists, ReauthenticationRequired, and as `session`."""
+        return await self._fetch(Call(method="POST", path="/v1/factors/totp"), TotpEnrolment)
+
+    async def confirm_totp(self, code: str) -> tuple[str, ...]:
+        """Finish it with the app's first code; answers ten recovery codes, to be kept somewhere safe.
+
+        Raises MfaFailed, FactorLocked, FactorExists, FlowExpired when nothing waits, and as `session`.
+        """
+        call = Call(method="POST", path="/v1/factors/totp/confirm", body=answers.TotpConfirm(code))
+        return (await self._fetch(call, answers.RecoveryCodes)).recovery_codes
+
+    async def remove_totp(self) -> None:
+        """Remove the app and its recovery codes. Raises ReauthenticationRequired, and as `session`."""
+        await self._send(Call(method="DELETE", path="/v1/factors/totp"))
+
+    async def renew_recovery_codes(self) -> tuple[str, ...]:
+        """Draw ten new recovery codes; the old ones end. Raises NotFound without a factor, else as `remove_totp`."""
+        return (await self._fetch(Call(method="POST", path="/v1/recovery-codes"), answers.RecoveryCodes)).recovery_codes
 
     async def session(self) -> Session:
         """Ask for the session. Raises NotLoggedIn, SessionExpired."""
@@ -144,6 +199,16 @@ class CypherClient:
         call = Call(method="DELETE", path="/v1/sessions", query="scope=others")
         return (await self._fetch(call, answers.Revoked)).revoked
 
+    def _keep_session(self, body: bytes, asked_at: float) -> Session:
+        done = read(body, answers.Authenticated)
+        self._box.put(done, asked_at)
+        return done.session
+
+    async def _keep_renewed(self, body: bytes, asked_at: float) -> Session:
+        renewed = read(body, answers.Reauthenticated)
+        await self._box.put_access(renewed, asked_at)
+        return renewed.session
+
     async def _fetch(self, call: Call, answer: type[T]) -> T:
         return read(await self._send(call), answer)
 
@@ -152,7 +217,7 @@ class CypherClient:
         tokens = await self._box.fresh()
         try:
             return await self._send_with(tokens, call)
-        except SessionExpired:
+        except (SessionExpired, InvalidCredentials):
             raise
         except Unauthenticated:
             # Over before its time by our clock: a machine that slept does not count the hours.
@@ -165,3 +230,11 @@ class CypherClient:
         except SessionExpired:
             self._box.forget(tokens)
             raise
+
+
+def _unless_asked(body: bytes) -> bytes:
+    """Return the body of a proof that is whole; raises FactorRequired for one that is half."""
+    if read(body, answers.Proof).status == "mfa_required":
+        asked = read(body, answers.MfaRequired)
+        raise FactorRequired(asked.mfa_token, asked.factors, asked.expires_in)
+    return body

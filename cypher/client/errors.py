@@ -76,6 +76,21 @@ class NotLoggedIn(CypherClientError):
     default_code = "not_logged_in"
 
 
+class FactorRequired(CypherClientError):
+    """The password was right, and a second factor is asked for: answer with `prove_factor`.
+
+    `factors` are the ways to do so; the token is good for `expires_in` seconds.
+    """
+
+    default_code = "mfa_required"
+
+    def __init__(self, mfa_token: str, factors: tuple[str, ...], expires_in: float) -> None:
+        super().__init__()
+        self.mfa_token = mfa_token
+        self.factors = factors
+        self.expires_in = expires_in
+
+
 # -- one class for each code ---------------------------------------------------------------------------------
 
 
@@ -103,6 +118,12 @@ class InvalidCredentials(Unauthenticated):
     default_code = "invalid_credentials"
 
 
+class MfaFailed(CypherClientError):
+    """This code is wrong, or was used before."""
+
+    default_code = "mfa_failed"
+
+
 class SessionExpired(Unauthenticated):
     """This session is over: log in again."""
 
@@ -127,6 +148,12 @@ class AccountLocked(CypherClientError):
     default_code = "account_locked"
 
 
+class ReauthenticationRequired(CypherClientError):
+    """This needs a fresh proof of password and factor: call `reauthenticate` first."""
+
+    default_code = "reauthentication_required"
+
+
 class RegistrationClosed(CypherClientError):
     """Registration is closed here."""
 
@@ -143,6 +170,12 @@ class UsernameTaken(CypherClientError):
     """This username is already registered."""
 
     default_code = "username_taken"
+
+
+class FactorExists(CypherClientError):
+    """A second factor is enrolled already: remove it first."""
+
+    default_code = "factor_exists"
 
 
 class FlowExpired(CypherClientError):
@@ -163,6 +196,12 @@ class RateLimited(CypherClientError):
         return f"Too many attempts: try again in {self.retry_after:.0f} seconds."
 
 
+class FactorLocked(RateLimited):
+    """The second factor was tried too often: wait for `retry_after` seconds, or ask the operator to reset it."""
+
+    default_code = "factor_locked"
+
+
 class Unavailable(CypherClientError):
     """Something the service needs is away for a moment: try again."""
 
@@ -176,15 +215,19 @@ BY_CODE: dict[str, type[CypherClientError]] = {
         ValidationFailed,
         Unauthenticated,
         InvalidCredentials,
+        MfaFailed,
         SessionExpired,
         InvalidGrant,
         AccountDisabled,
         AccountLocked,
+        ReauthenticationRequired,
         RegistrationClosed,
         NotFound,
         UsernameTaken,
+        FactorExists,
         FlowExpired,
         RateLimited,
+        FactorLocked,
         Unavailable,
     )
 }

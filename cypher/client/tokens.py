@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from cypher.client.answers import Refreshed
+from cypher.client.answers import AccessToken, Refreshed
 from cypher.client.errors import NotLoggedIn, SessionExpired
 from cypher.client.transport import Call, Transport
 from cypher.clock import Clock
@@ -41,12 +41,15 @@ class TokenBox:
 
     def put(self, answer: Refreshed, asked_at: float) -> None:
         """Keep the tokens of `answer`; their life counts from `asked_at`, so that a slow answer shortens it."""
-        leeway = min(LEEWAY_SECONDS, answer.expires_in * LEEWAY_SHARE)
-        self._tokens = Tokens(
-            access_token=answer.access_token,
-            refresh_token=answer.refresh_token,
-            renew_at=asked_at + answer.expires_in - leeway,
-        )
+        self._keep(answer, answer.refresh_token, asked_at)
+
+    async def put_access(self, answer: AccessToken, asked_at: float) -> None:
+        """Keep a new access token of the session at hand, beside its refresh token."""
+        # A renewal under way is about to spend that refresh token: its successor must not be lost.
+        while self._renewal is not None:
+            await self.settle()
+        if self._tokens is not None:
+            self._keep(answer, self._tokens.refresh_token, asked_at)
 
     def forget(self, tokens: Tokens | None) -> None:
         """Drop `tokens`, unless others took their place meanwhile."""
@@ -78,6 +81,11 @@ class TokenBox:
         """Wait for a renewal that is under way, however it ends."""
         if self._renewal is not None:
             await asyncio.wait([self._renewal])
+
+    def _keep(self, answer: AccessToken, refresh_token: str, asked_at: float) -> None:
+        leeway = min(LEEWAY_SECONDS, answer.expires_in * LEEWAY_SHARE)
+        renew_at = asked_at + answer.expires_in - leeway
+        self._tokens = Tokens(access_token=answer.access_token, refresh_token=refresh_token, renew_at=renew_at)
 
     def _held(self) -> Tokens:
         if self._tokens is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cypher.config.factors import FactorsConfig, read_factors
 from cypher.config.http import HttpConfig, Network, read_http
 from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
 from cypher.config.limits import Category, LimitsConfig, read_limits
@@ -22,6 +23,7 @@ from cypher.settings import Secret, SettingsReader
 __all__ = [
     "Category",
     "Config",
+    "FactorsConfig",
     "HttpConfig",
     "KeyStoreKind",
     "KeysConfig",
@@ -43,6 +45,7 @@ class Config:
     keys: KeysConfig
     http: HttpConfig
     sessions: SessionsConfig
+    factors: FactorsConfig
     limits: LimitsConfig
     registration: Literal["open", "closed"]
     embedded_path: Path
@@ -60,6 +63,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         keys=read_keys(read, embedded_path / "keys" if postgres.embedded else None),
         http=read_http(read),
         sessions=read_sessions(read),
+        factors=read_factors(read),
         limits=read_limits(read),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
         embedded_path=embedded_path,

@@ -10,6 +10,7 @@ from cypher.postgres import Executor
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
@@ -23,6 +24,7 @@ class Repositories:
     """All tables over one connection."""
 
     users: UserRepository
+    factors: FactorRepository
     sessions: SessionRepository
     refresh_tokens: RefreshTokenRepository
     blacklist: BlacklistRepository
@@ -40,6 +42,7 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
     def over(run: Executor) -> Repositories:
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
+            factors=FactorRepository(run, codec),
             sessions=SessionRepository(run, codec),
             refresh_tokens=RefreshTokenRepository(run, codec),
             blacklist=BlacklistRepository(run),

@@ -1,6 +1,6 @@
 """Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -62,8 +62,7 @@ class SessionRepository:
         absolute: timedelta,
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
-        data = msgspec.json.encode(SessionData(user_agent, amr))
-        sealed_data = await self._codec.seal(data, Cell("user_sessions", "session_data", session_id))
+        sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
         sealed_address = await self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
         inserted = await self._run.execrows(
             sql.insert_session,
@@ -92,6 +91,27 @@ class SessionRepository:
         row = await self._run.one(sql.touch_session, session_id, idle)
         return (await self._session(row), tuple(row["ended_jtis"])) if row else None
 
+    async def is_fresh(self, session_id: UUID, within: timedelta) -> bool | None:
+        """Tell whether all that its owner can prove was proven within `within`; None for a session that is over."""
+        found = await self._run.value(sql.is_fresh, session_id, within)
+        return found if isinstance(found, bool) else None
+
+    async def set_authenticated(self, session: Session, *, amr: tuple[str, ...], aal: int) -> Session | None:
+        """Renew the proof of a session; None when it is over, or was renewed since it was as it is handed in."""
+        sealed = await self._seal_data(session.session_id, SessionData(session.user_agent, amr))
+        authenticated_at = await self._run.value(
+            sql.set_authenticated,
+            session.session_id,
+            session.user_id,
+            session.authenticated_at,
+            aal,
+            sealed.ciphertext,
+            sealed.key_id,
+        )
+        if not isinstance(authenticated_at, datetime):
+            return None
+        return replace(session, authenticated_at=authenticated_at, aal=aal, amr=amr)
+
     async def list_live_sessions(self, user_id: UUID) -> list[Session]:
         """Return a person's living sessions, newest first, 100 at most."""
         return [await self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
@@ -110,6 +130,9 @@ class SessionRepository:
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
+
+    async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
+        return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
 
     async def _session(self, row: Record) -> Session:
         session_id: UUID = row["session_id"]

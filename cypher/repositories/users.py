@@ -52,6 +52,7 @@ class Standing:
     is_active: bool
     locked: bool
     current: bool  #: neither the credential nor all sessions were changed since the login began
+    totp_enabled: bool
 
 
 class Decoy:
@@ -87,14 +88,12 @@ class UserRepository:
         if row is None:
             await self._decoy.open()
             return None
-        cell = Cell("users", "opaque_record", row["id"])
-        return LoginRecord(
-            user_id=row["id"],
-            opaque_record=await self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell),
-            opaque_setup_id=row["opaque_setup_id"],
-            opaque_credential_id=row["opaque_credential_id"],
-            sessions_revoked_at=row["sessions_revoked_at"],
-        )
+        return await self._login_record(row)
+
+    async def get_login_record(self, user_id: UUID) -> LoginRecord | None:
+        """Return what a login of this person needs, who is known already."""
+        row = await self._run.one(sql.get_login_record, user_id)
+        return await self._login_record(row) if row else None
 
     async def find_by_username(self, username: str) -> User | None:
         """Return the person of this name, which must be in its canonical form."""
@@ -137,7 +136,16 @@ class UserRepository:
         row = await self._run.one(sql.lock_standing, user_id, credential_id, sessions_revoked_at)
         if row is None:
             return None
-        return Standing(is_active=row["is_active"], locked=row["locked"], current=row["current"])
+        return Standing(
+            is_active=row["is_active"],
+            locked=row["locked"],
+            current=row["current"],
+            totp_enabled=row["totp_enabled"],
+        )
+
+    async def hold_user(self, user_id: UUID) -> bool:
+        """Lock the person's row to the end of the transaction; False when there is no such person."""
+        return await self._run.value(sql.hold_user, user_id) is True
 
     async def set_sessions_revoked(self, user_id: UUID) -> bool:
         """Keep logins that began before now from finishing, and hold the row; False when there is no such person."""
@@ -150,6 +158,16 @@ class UserRepository:
     async def set_active(self, user_id: UUID, is_active: bool) -> int:
         """Enable or disable an account; returns how many rows that changed: 1 or 0."""
         return await self._run.execrows(sql.set_active, user_id, is_active)
+
+    async def _login_record(self, row: Record) -> LoginRecord:
+        cell = Cell("users", "opaque_record", row["id"])
+        return LoginRecord(
+            user_id=row["id"],
+            opaque_record=await self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell),
+            opaque_setup_id=row["opaque_setup_id"],
+            opaque_credential_id=row["opaque_credential_id"],
+            sessions_revoked_at=row["sessions_revoked_at"],
+        )
 
     async def _user(self, row: Record) -> User:
         return User(

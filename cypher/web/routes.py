@@ -10,14 +10,28 @@ from aiohttp import web
 
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
-from cypher.web.handlers import configuration, description, health, login, oauth, registration, sessions
+from cypher.web.handlers import (
+    configuration,
+    description,
+    factors,
+    health,
+    login,
+    oauth,
+    reauthentication,
+    registration,
+    sessions,
+)
 
 
 class Needs(Enum):
-    """What a caller has to bring. The handler asks for it in its first line; a test holds every route to this."""
+    """What a caller has to bring. The handler asks for it in its first line; a test holds every route to this.
+
+    Whether a proof is fresh is asked in the transaction that acts on it, by the use case.
+    """
 
     NOTHING = "nothing"
     ACCESS_TOKEN = "access token"  # noqa: S105
+    FRESH = "access token of a session whose owner was proven lately"
     INTROSPECT = "service token with the scope introspect"
 
 
@@ -53,11 +67,19 @@ ROUTES = (
     Route("POST", "/v1/registration/finish", registration.finish, Needs.NOTHING, Counted.DEFAULT),
     Route("POST", "/v1/login/start", login.start, Needs.NOTHING, Counted.BY_LOGIN),
     Route("POST", "/v1/login/finish", login.finish, Needs.NOTHING, Counted.DEFAULT),
+    Route("POST", "/v1/login/mfa", login.mfa, Needs.NOTHING, Counted.DEFAULT),
     Route("GET", "/v1/session", sessions.show, Needs.ACCESS_TOKEN, Exempt.GOOD_TOKEN),
     Route("DELETE", "/v1/session", sessions.end_current, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("GET", "/v1/sessions", sessions.list_all, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/sessions", sessions.end_many, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/sessions/{id}", sessions.end, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/v1/reauthentication/start", reauthentication.start, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/v1/reauthentication/finish", reauthentication.finish, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("GET", "/v1/factors", factors.show, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/v1/factors/totp", factors.enrol_totp, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/factors/totp/confirm", factors.confirm_totp, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("DELETE", "/v1/factors/totp", factors.remove_totp, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/recovery-codes", factors.renew_recovery_codes, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),

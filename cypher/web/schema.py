@@ -68,6 +68,20 @@ class SessionsToEnd(msgspec.Struct, frozen=True, kw_only=True):
     scope: Literal["others", "all"]
 
 
+class LoginMfa(msgspec.Struct, frozen=True, kw_only=True):
+    mfa_token: str
+    method: Literal["totp", "recovery_code"]
+    code: str
+
+
+class ReauthenticationStart(msgspec.Struct, frozen=True, kw_only=True):
+    ke1: Annotated[str, base64url(KE1)]
+
+
+class TotpConfirm(msgspec.Struct, frozen=True, kw_only=True):
+    code: str
+
+
 class TokenForm(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 6749, section 6."""
 
@@ -133,6 +147,49 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     refresh_token: str
     status: Literal["authenticated"] = "authenticated"
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+
+
+class MfaRequired(msgspec.Struct, frozen=True, kw_only=True):
+    mfa_token: str
+    expires_in: Seconds
+    factors: tuple[str, ...] = ("totp", "recovery_code")
+    status: Literal["mfa_required"] = "mfa_required"
+
+
+class Reauthenticated(msgspec.Struct, frozen=True, kw_only=True):
+    """The same session, proven again; its refresh token goes on."""
+
+    session: SessionView
+    access_token: str
+    expires_in: Seconds
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+
+
+class TotpState(msgspec.Struct, frozen=True, kw_only=True):
+    enabled: bool
+
+
+class RecoveryCodesState(msgspec.Struct, frozen=True, kw_only=True):
+    remaining: int
+
+
+class FactorList(msgspec.Struct, frozen=True, kw_only=True):
+    totp: TotpState
+    recovery_codes: RecoveryCodesState
+
+
+class TotpEnrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """Shown once."""
+
+    secret: str  #: base32, 32 characters
+    otpauth_uri: str
+    qr_svg: str
+
+
+class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Ten, shown once."""
+
+    recovery_codes: tuple[str, ...]
 
 
 class SessionItem(SessionView, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ import pytest
 
 from cypher.app import Resources, build_services, resources
 from cypher.auth import Services
-from cypher.clock import SystemClock
+from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose
 from cypher.embedded import postgres_binaries
@@ -84,12 +84,16 @@ class Service:
         finally:
             await connection.close()
 
-    async def audited_actions(self) -> list[str]:
+    async def fetch(self, query: str) -> list[asyncpg.Record]:
+        """Read with the rights of the schema's owner."""
         connection = await asyncpg.connect(**self.owner_dsn)
         try:
-            return [row["action"] for row in await connection.fetch("SELECT action FROM audit_logs")]
+            return await connection.fetch(query)
         finally:
             await connection.close()
+
+    async def audited_actions(self) -> list[str]:
+        return [row["action"] for row in await self.fetch("SELECT action FROM audit_logs")]
 
     async def record_of(self, username: str) -> bytes:
         async with self.resources.db.connection() as repos:
@@ -121,6 +125,18 @@ class Service:
             content += key + b"=" + (value or b"") + b"\n"
         return content
 
+    async def take_from_redis(self, kind: str) -> dict[bytes, bytes]:
+        """Delete every value of one kind and return what stood there, or all with "*"."""
+        redis, taken = self.resources.redis._redis, {}
+        async for key in redis.scan_iter(match=f"cypher:{self.resources.ring.epoch}:{kind}:*", count=1000):
+            taken[key] = await redis.getdel(key)
+        return taken
+
+    async def bring_back_to_redis(self, values: dict[bytes, bytes]) -> None:
+        """Do what a failover to a replica that was behind does."""
+        for key, value in values.items():
+            await self.resources.redis._redis.set(key, value, px=60_000)
+
     async def plant_in_redis(self, value: bytes) -> None:
         await self.resources.redis._redis.set(f"cypher:{self.resources.ring.epoch}:planted", value, px=60_000)
 
@@ -150,11 +166,11 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value}
 
 
-async def start(environment: dict[str, str]) -> Service:
+async def start(environment: dict[str, str], clock: Clock | None = None) -> Service:
     config = load(environment, None)
     postgres = config.postgres
     closing = contextlib.AsyncExitStack()
-    opened = await closing.enter_async_context(resources(config, SystemClock(), may_create_keys=True))
+    opened = await closing.enter_async_context(resources(config, clock or SystemClock(), may_create_keys=True))
     services = build_services(opened)
     server = await WebServer.start(make_web_app(services, config), "127.0.0.1", 0)
     closing.push_async_callback(server.stop)
@@ -173,8 +189,8 @@ async def start(environment: dict[str, str]) -> Service:
 async def start_service(environment) -> AsyncIterator[StartService]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def starter(**settings: str) -> Service:
-            service = await start({**environment, **settings})
+        async def starter(clock: Clock | None = None, **settings: str) -> Service:
+            service = await start({**environment, **settings}, clock)
             stack.push_async_callback(service.stop)
             return service
 

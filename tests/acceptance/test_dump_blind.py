@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cypher.clock import SystemClock
 from cypher.crypto.keyring import Purpose
+from tests.acceptance.authenticator import enrol
 from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.person import Person
 
@@ -49,6 +51,8 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         await person.ask("POST", "/oauth/revoke", data={"token": login["access_token"]})
         wrong = Person(session, service.url, "canary.unknown.name")
         await wrong.start_login()
+        app, codes = await enrol(person, fresh["access_token"], SystemClock())
+        asked = await person.login()
         await person.session(fresh["access_token"])
     assert listed.body["items"][0]["ip_address"] == ADDRESS
     assert listed.body["items"][0]["user_agent"] == USER_AGENT
@@ -66,6 +70,11 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         "access token": fresh["access_token"].encode(),
         "login flow": waiting_login.body["flow_id"].encode(),
         "registration flow": started.body["flow_id"].encode(),
+        "second step": asked.body["mfa_token"].encode(),
+        "TOTP secret": base64.b32decode(app.secret),
+        "TOTP secret as shown": app.secret.encode(),
+        "recovery code": bytes.fromhex(codes[0].replace("-", "")),
+        "recovery code as shown": codes[0].encode(),
         "record, begin": record[:32],
         "record, end": record[-64:],
         "setup": service.setup()[:64],

@@ -10,16 +10,21 @@ import pytest
 
 from cypher.client import (
     CypherClient,
+    FactorExists,
+    FactorRequired,
     FlowExpired,
     InvalidCredentials,
+    MfaFailed,
     NotFound,
     NotLoggedIn,
+    ReauthenticationRequired,
     SessionExpired,
     UsernameTaken,
     ValidationFailed,
     WrongServer,
 )
-from cypher.clock import new_bytes
+from cypher.clock import SystemClock, new_bytes
+from tests.acceptance.authenticator import Authenticator
 
 PASSWORD = "correct hörse battery ステープル"
 
@@ -136,6 +141,45 @@ async def test_a_session_ended_elsewhere_is_over_here(service, client, person):
         await second.revoke_others()
     await client.logout()  # over already: that is what was wanted
     assert client.tokens is None
+
+
+async def test_a_second_factor_from_its_enrolment_to_its_end(service, client, person):
+    assert not (await client.factors()).totp_enabled
+    app = Authenticator((await client.enrol_totp()).secret, SystemClock())
+    with pytest.raises(MfaFailed):
+        await client.confirm_totp(app.wrong_code())
+    codes = await client.confirm_totp(app.code())
+    assert (await client.factors()).recovery_codes == 10
+
+    async with CypherClient(service.url) as second:
+        with pytest.raises(FactorRequired) as asked:
+            await second.login(person, PASSWORD)
+        with pytest.raises(NotLoggedIn):
+            await second.session()
+        with pytest.raises(MfaFailed):
+            await second.prove_factor(asked.value, app.wrong_code())
+        session = await second.prove_factor(asked.value, app.code(1))
+        assert (session.aal, session.amr) == (2, ("opaque", "totp"))
+        with pytest.raises(FactorExists):
+            await second.enrol_totp()
+        await second.refresh()
+
+    # This session has shown its password only.
+    with pytest.raises(ReauthenticationRequired):
+        await client.renew_recovery_codes()
+    with pytest.raises(InvalidCredentials):
+        await client.reauthenticate("wrong")
+    with pytest.raises(FactorRequired) as asked:
+        await client.reauthenticate(PASSWORD)
+    before = client.tokens
+    renewed = await client.prove_factor(asked.value, codes[0], "recovery_code")
+    assert (renewed.aal, renewed.amr) == (2, ("opaque", "recovery_code"))
+    assert client.tokens.refresh_token == before.refresh_token
+    assert client.tokens.access_token != before.access_token
+    assert (await client.session()).aal == 2
+    assert set(await client.renew_recovery_codes()).isdisjoint(codes)
+    await client.remove_totp()
+    assert (await client.login(person, PASSWORD)).aal == 1
 
 
 async def test_the_published_key_is_the_one_to_pin(service):

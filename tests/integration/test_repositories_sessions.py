@@ -228,3 +228,36 @@ async def test_limits_are_the_databases_time(db):
     session, _ = await touch(db, session_id)
     assert session.created_at.tzinfo is not None
     assert abs(session.last_seen_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_proof_is_renewed_once_for_what_it_was_and_only_while_the_session_lives(db, postgres_config):
+    family = await insert_family(db)
+    async with db.connection() as repos:
+        before = await repos.sessions.get_session(family.session_id)
+        renewed = await repos.sessions.set_authenticated(before, amr=("opaque", "totp"), aal=2)
+        assert renewed == await repos.sessions.get_session(family.session_id)
+        assert renewed.authenticated_at > before.authenticated_at
+        assert (renewed.amr, renewed.aal, renewed.user_agent) == (("opaque", "totp"), 2, before.user_agent)
+        assert await repos.sessions.set_authenticated(before, amr=("opaque",), aal=1) is None
+        assert await repos.sessions.revoke_session(family.session_id, family.user_id, "test")
+        assert await repos.sessions.set_authenticated(renewed, amr=("opaque",), aal=1) is None
+        assert (await repos.sessions.get_session(family.session_id)).aal == 2
+
+
+async def test_a_session_is_fresh_by_the_databases_clock_and_by_what_its_owner_can_prove(db, postgres_config):
+    family = await insert_family(db)
+    minute = timedelta(minutes=1)
+
+    async def is_fresh() -> bool | None:
+        async with db.connection() as repos:
+            return await repos.sessions.is_fresh(family.session_id, 10 * minute)
+
+    assert await is_fresh() is True
+    as_owner(postgres_config, "UPDATE users SET totp_secret = 'x', totp_secret_key_id = 'x', totp_enabled = TRUE")
+    assert await is_fresh() is False
+    as_owner(postgres_config, "UPDATE user_sessions SET aal = 2")
+    assert await is_fresh() is True
+    as_owner(postgres_config, "UPDATE user_sessions SET authenticated_at = authenticated_at - %s", 10 * minute)
+    assert await is_fresh() is False
+    as_owner(postgres_config, "UPDATE users SET is_active = FALSE")
+    assert await is_fresh() is None

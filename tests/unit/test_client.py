@@ -142,11 +142,13 @@ class CannedServer:
             self.record = decode(body["registration_record"])
             user = {"id": SESSION["user_id"], "username": "ada", "created_at": "2030-01-01T00:00:00Z"}
             return web.json_response({"user": user}, status=201)
-        if route == "POST /v1/login/start":
+        if route in ("POST /v1/login/start", "POST /v1/reauthentication/start"):
             login = opaque_ke_py.server_login_start(self.setup, self.record, decode(body["ke1"]), CREDENTIAL_ID)
             self.login_state = login.get_state()
             return web.json_response({"flow_id": "l", "ke2": encode(login.get_message())})
         opaque_ke_py.server_login_finish(self.login_state, decode(body["ke3"]))
+        if route == "POST /v1/reauthentication/finish":
+            return web.json_response({"session": SESSION, "access_token": "access-1", "expires_in": 300})
         done = {"status": "authenticated", "session": SESSION, "access_token": "access-0", "expires_in": 300}
         return web.json_response({**done, "refresh_token": "cyr_0"})
 
@@ -352,6 +354,66 @@ async def test_a_login_during_a_renewal_keeps_its_own_tokens(logged_in, server):
     assert logged_in.tokens.access_token == "access-0"
 
 
+# -- second factor and re-authentication -----------------------------------------------------------------------
+
+
+ASKED = {"status": "mfa_required", "mfa_token": "secret-mfa", "factors": ["totp"], "expires_in": 300}
+DONE = {"status": "authenticated", "session": SESSION, "access_token": "access-2", "refresh_token": "cyr_2"}
+PROVEN_AGAIN = {"session": SESSION, "access_token": "access-3", "expires_in": 300, "token_type": "Bearer"}
+
+
+async def test_a_login_that_asks_for_a_factor_is_finished_by_its_code(client, server):
+    await client.register("ada", PASSWORD)
+    server.will("POST /v1/login/finish", ok(ASKED))
+    with pytest.raises(errors.FactorRequired) as caught:
+        await client.login("ada", PASSWORD)
+    assert (caught.value.factors, caught.value.expires_in) == (("totp",), 300)
+    assert client.tokens is None
+    server.will("POST /v1/login/mfa", problem(401, "mfa_failed"), ok({**DONE, "expires_in": 300}))
+    with pytest.raises(errors.MfaFailed):
+        await client.prove_factor(caught.value, "000000")
+    assert (await client.prove_factor(caught.value, "123456")).username == "ada"
+    assert client.tokens.refresh_token == "cyr_2"
+
+
+async def test_a_re_authentication_keeps_the_refresh_token(logged_in, server):
+    assert (await logged_in.reauthenticate(PASSWORD)).username == "ada"
+    assert (logged_in.tokens.access_token, logged_in.tokens.refresh_token) == ("access-1", "cyr_0")
+    server.will("POST /v1/reauthentication/finish", ok(ASKED))
+    with pytest.raises(errors.FactorRequired) as caught:
+        await logged_in.reauthenticate(PASSWORD)
+    server.will("POST /v1/login/mfa", ok(PROVEN_AGAIN))
+    await logged_in.prove_factor(caught.value, "123456")
+    assert (logged_in.tokens.access_token, logged_in.tokens.refresh_token) == ("access-3", "cyr_0")
+
+
+async def test_a_re_authentication_during_a_renewal_keeps_the_successor(logged_in, server):
+    held = Held(refreshed(1))
+    server.will("POST /oauth/token", held)
+    renewal = asyncio.create_task(logged_in.refresh())
+    await held.asked.wait()
+    proof = asyncio.create_task(logged_in.reauthenticate(PASSWORD))
+    while not server.count("POST /v1/reauthentication/finish"):
+        await asyncio.sleep(0.01)
+    held.release.set()
+    await asyncio.gather(renewal, proof)
+    assert (logged_in.tokens.access_token, logged_in.tokens.refresh_token) == ("access-1", "cyr_1")
+
+
+@pytest.mark.parametrize("code", ["invalid_credentials", "mfa_failed"])
+async def test_a_refused_proof_is_not_sent_again_with_another_token(logged_in, server, code):
+    for route in ("POST /v1/reauthentication/finish", "POST /v1/factors/totp/confirm"):
+        server.will(route, problem(401, code))
+    with pytest.raises(CypherClientError) as caught:
+        await logged_in.reauthenticate(PASSWORD)
+    assert caught.value.code == code
+    with pytest.raises(CypherClientError) as caught:
+        await logged_in.confirm_totp("123456")
+    assert caught.value.code == code
+    assert server.count("POST /v1/reauthentication/finish") == server.count("POST /v1/factors/totp/confirm") == 1
+    assert server.count("POST /oauth/token") == 0
+
+
 # -- logging out ---------------------------------------------------------------------------------------------
 
 
@@ -440,6 +502,10 @@ async def test_success_that_is_not_the_contracts_is_an_unexpected_answer(logged_
     [
         (400, "malformed_opaque_message", errors.MalformedOpaqueMessage),
         (401, "invalid_credentials", errors.InvalidCredentials),
+        (401, "mfa_failed", errors.MfaFailed),
+        (403, "reauthentication_required", errors.ReauthenticationRequired),
+        (409, "factor_exists", errors.FactorExists),
+        (429, "factor_locked", errors.FactorLocked),
         (401, "unauthenticated", errors.Unauthenticated),
         (401, "session_expired", errors.SessionExpired),
         (403, "account_disabled", errors.AccountDisabled),
@@ -459,7 +525,7 @@ def test_every_code_has_its_class(status, code, cls):
     error = error_of(status, body, "request-1", 7.0)
     assert type(error) is cls
     assert (error.code, error.status, error.request_id, error.retry_after) == (code, status, "request-1", 7.0)
-    assert str(error) == ("Too many attempts: try again in 7 seconds." if cls is errors.RateLimited else "T.")
+    assert str(error) == ("Too many attempts: try again in 7 seconds." if status == 429 else "T.")
     assert error.fields[0].pointer == "/username"
 
 
@@ -502,8 +568,10 @@ async def test_a_refresh_that_is_refused_keeps_the_session(logged_in, server):
 async def test_no_repr_shows_a_secret(logged_in):
     login, registration = start_login(PASSWORD), start_registration(PASSWORD)
     call = Call(method="GET", path="/", bearer="access-0", form=(("refresh_token", "cyr_0"),))
-    shown = repr([logged_in, logged_in.tokens, login, registration, call])
-    for secret in ("access-0", "cyr_0", PASSWORD, repr(PASSWORD.encode())[2:-1], repr(login.state)[2:-1]):
+    asked = errors.FactorRequired("secret-mfa", ("totp",), 300)
+    enrolment = errors.TotpEnrolment(secret="secret-mfa", otpauth_uri="secret-mfa", qr_svg="secret-mfa")
+    shown = repr([logged_in, logged_in.tokens, login, registration, call, asked, str(asked), enrolment])
+    for secret in ("secret-mfa", "access-0", "cyr_0", PASSWORD, repr(PASSWORD.encode())[2:-1], repr(login.state)[2:-1]):
         assert secret not in shown
 
 

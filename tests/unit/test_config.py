@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from cypher.config import Config, Secret, load
+from cypher.config.factors import FactorLimits
 from cypher.config.limits import Category, LimitsConfig
 from cypher.errors import SettingsRefused
+from cypher.settings import Limit
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
@@ -78,6 +80,11 @@ def test_defaults_are_those_of_the_security_design() -> None:
     assert config.sessions.access_token == timedelta(minutes=5)
     assert config.sessions.refresh_grace == timedelta(seconds=10)
     assert config.sessions.login_flow == timedelta(seconds=60)
+    assert config.factors.flow == timedelta(minutes=5)
+    assert config.factors.fresh == timedelta(minutes=10)
+    assert config.factors.limits == FactorLimits(
+        short=Limit(hits=5, window=timedelta(minutes=15)), day=Limit(hits=20, window=timedelta(days=1)), total=100
+    )
     assert config.keys.rotation_age == timedelta(days=90)
     assert config.keys.rotation_operations == 1_000_000
     assert config.keys.destroy_delay == timedelta(seconds=600)
@@ -259,10 +266,23 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("REDIS_URL", "unix://"),
         ("REDIS_URL", "redis://cache?socket_timeout=99"),
         ("LOG_FORMAT", "xml"),
+        ("MFA_FLOW_SECONDS", "0"),
+        ("REAUTHENTICATION_SECONDS", "86401"),
+        ("TOTP_FAILURES_SHORT", "5"),
+        ("TOTP_FAILURES_SHORT", "0/900"),
+        ("TOTP_FAILURES_DAY", "20/86401"),
+        ("TOTP_FAILURES_TOTAL", "off"),
+        ("TOTP_FAILURES_TOTAL", "0"),
     ],
 )
 def test_refused(name: str, value: str) -> None:
     assert name in problems({name: value})
+
+
+def test_the_windows_on_wrong_codes_can_be_set_and_turned_off() -> None:
+    limits = load({"TOTP_FAILURES_SHORT": "3/7", "TOTP_FAILURES_DAY": "OFF"}, None).factors.limits
+    assert limits.short == Limit(hits=3, window=timedelta(seconds=7))
+    assert limits.day is None
 
 
 def test_two_names_for_one_redis_are_refused() -> None:

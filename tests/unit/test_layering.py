@@ -53,8 +53,10 @@ ONLY_IN = {
     "precis_i18n": ("auth/usernames.py",),
     # Blocking: yoyo needs it to migrate, and a key store is used from threads.
     "psycopg": ("migrate.py", "postgres_keys.py"),
+    "pyotp": ("auth/totp.py",),
     "redis": ("redis_client.py",),
     "rich": ("commands/", "demo.py"),
+    "segno": ("auth/totp.py",),
     "typer": ("cli.py", "commands/"),
     "yoyo": ("migrate.py",),
 }

@@ -18,22 +18,26 @@ STATUSES = {
     "unsupported_grant_type": 400,
     "unauthenticated": 401,
     "invalid_credentials": 401,
+    "mfa_failed": 401,
     "session_expired": 401,
     "forbidden": 403,
     "account_disabled": 403,
     "account_locked": 403,
     "insufficient_scope": 403,
+    "reauthentication_required": 403,
     "origin_not_allowed": 403,
     "registration_closed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
     "username_taken": 409,
+    "factor_exists": 409,
     "flow_expired": 410,
     "body_too_large": 413,
     "unsupported_media_type": 415,
     "validation_failed": 422,
     "rate_limited": 429,
+    "factor_locked": 429,
     "dependency_unavailable": 503,
 }
 
@@ -50,13 +54,13 @@ ANSWERED = [
 
 
 def _made(kind: type[CypherError]) -> CypherError:
-    if kind is errors.RateLimited:
-        return _limited(timedelta(seconds=1))
+    if issubclass(kind, errors.RateLimited):
+        return _limited(timedelta(seconds=1), kind)
     return kind()
 
 
-def _limited(retry_after: timedelta) -> errors.RateLimited:
-    return errors.RateLimited(policy="login", limit=10, window=timedelta(minutes=15), retry_after=retry_after)
+def _limited(retry_after: timedelta, kind: type[errors.RateLimited] = errors.RateLimited) -> errors.RateLimited:
+    return kind(policy="login", limit=10, window=timedelta(minutes=15), retry_after=retry_after)
 
 
 @pytest.mark.parametrize("kind", ANSWERED, ids=lambda kind: kind.__name__)

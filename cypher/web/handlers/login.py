@@ -1,15 +1,33 @@
-"""Login in two steps."""
+"""Login in two steps, or three: the second factor ends a re-authentication as well."""
 
 from aiohttp import web
 
+from cypher.auth.begun import LoginOptions
 from cypher.auth.opaque import KE1, KE3
-from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCredentials, MalformedOpaqueMessage
+from cypher.errors import (
+    AccountDisabled,
+    AccountLocked,
+    FactorLocked,
+    FlowExpired,
+    InvalidCredentials,
+    MalformedOpaqueMessage,
+    MfaFailed,
+)
 from cypher.web.answers import answer
 from cypher.web.body import read
 from cypher.web.encoding import opaque_message, to_base64url
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
-from cypher.web.schema import Authenticated, LoginFinish, LoginStart, LoginStarted
+from cypher.web.proofs import answer_proof
+from cypher.web.schema import (
+    Authenticated,
+    LoginFinish,
+    LoginMfa,
+    LoginStart,
+    LoginStarted,
+    MfaRequired,
+    Reauthenticated,
+)
 from cypher.web.source import source_of
 
 
@@ -27,19 +45,24 @@ async def start(request: web.Request) -> web.Response:
 
 @endpoint(
     reads=LoginFinish,
-    answers={200: Authenticated},
+    answers={200: Authenticated | MfaRequired},
     raises=(MalformedOpaqueMessage, InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked),
 )
 async def finish(request: web.Request) -> web.Response:
-    """POST /v1/login/finish: prove the password and get a session, once for a flow."""
+    """POST /v1/login/finish: prove the password; a session, or the question for a second factor."""
     body = await read(request, LoginFinish)
     ke3 = opaque_message(body.ke3, KE3)
-    done = await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request))
-    return answer(
-        Authenticated(
-            session=done.session,
-            access_token=done.access_token,
-            expires_in=done.expires_in,
-            refresh_token=done.refresh_token,
-        )
-    )
+    outcome = await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request), LoginOptions())
+    return answer_proof(outcome)
+
+
+@endpoint(
+    reads=LoginMfa,
+    answers={200: Authenticated | Reauthenticated},
+    raises=(MfaFailed, FactorLocked, FlowExpired, AccountDisabled, AccountLocked),
+)
+async def mfa(request: web.Request) -> web.Response:
+    """POST /v1/login/mfa: prove the second factor and get the session, or the fresh proof of one."""
+    body = await read(request, LoginMfa)
+    step = request.app[SERVICES].second_step
+    return answer_proof(await step.finish(body.mfa_token, body.method, body.code, source_of(request)))

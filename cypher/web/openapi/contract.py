@@ -17,6 +17,7 @@ FORM_BODY: Kinds = (errors.InvalidRequest, errors.BodyTooLarge, errors.Unsupport
 BY_NEED: dict[Needs, Kinds] = {
     Needs.NOTHING: (),
     Needs.ACCESS_TOKEN: (errors.Unauthenticated, errors.SessionExpired),
+    Needs.FRESH: (errors.Unauthenticated, errors.SessionExpired, errors.ReauthenticationRequired),
     Needs.INTROSPECT: (errors.Unauthenticated, errors.InsufficientScope),
 }
 

@@ -74,6 +74,7 @@ SCHEMES = {
 SECURITY: dict[Needs, list[Mapping[str, tuple[str, ...]]]] = {
     Needs.NOTHING: [],
     Needs.ACCESS_TOKEN: [{"accessToken": ()}],
+    Needs.FRESH: [{"accessToken": ()}],
     Needs.INTROSPECT: [{"serviceToken": ("introspect",)}],
 }
 

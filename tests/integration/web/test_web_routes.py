@@ -36,17 +36,22 @@ REGISTRATION_START = {"username": "alice", "registration_request": to_base64url(
 REGISTRATION_FINISH = {"flow_id": "flow", "registration_record": to_base64url(bytes(192))}
 LOGIN_START = {"username": "alice", "ke1": to_base64url(bytes(96))}
 LOGIN_FINISH = {"flow_id": "flow", "ke3": to_base64url(bytes(64))}
+LOGIN_MFA = {"mfa_token": "mfa", "method": "totp", "code": "123456"}
 BODIES: dict[str, dict[str, object]] = {
     "/v1/registration/start": {"json": REGISTRATION_START},
     "/v1/registration/finish": {"json": REGISTRATION_FINISH},
     "/v1/login/start": {"json": LOGIN_START},
     "/v1/login/finish": {"json": LOGIN_FINISH},
+    "/v1/login/mfa": {"json": LOGIN_MFA},
+    "/v1/reauthentication/start": {"json": {"ke1": LOGIN_START["ke1"]}},
+    "/v1/reauthentication/finish": {"json": LOGIN_FINISH},
+    "/v1/factors/totp/confirm": {"json": {"code": "123456"}},
     "/v1/sessions": {"params": {"scope": "others"}},
     "/oauth/token": {"data": {"grant_type": "refresh_token", "refresh_token": "cyr_1"}},
     "/oauth/introspect": {"data": {"token": ACCESS_TOKEN}},
     "/oauth/revoke": {"data": {"token": ACCESS_TOKEN}},
 }
-CREDENTIALS = {Needs.NOTHING: {}, Needs.ACCESS_TOKEN: BEARER, Needs.INTROSPECT: SERVICE}
+CREDENTIALS = {Needs.NOTHING: {}, Needs.ACCESS_TOKEN: BEARER, Needs.FRESH: BEARER, Needs.INTROSPECT: SERVICE}
 
 #: Routes that ask no use case that could fail.
 ASK_NOTHING = ("/v1/config", "/.well-known/jwks.json", "/openapi.json", "/docs", "/health/live")
@@ -231,6 +236,58 @@ async def test_login(running: Running, fakes: Fakes):
         ("login.start", "alice", bytes(96)),
         ("login.finish", "flow", bytes(64)),
     ]
+
+
+async def test_a_login_that_asks_for_a_factor(running: Running, fakes: Fakes):
+    fakes.asks_for_a_factor = True
+    asked = {"status": "mfa_required", "mfa_token": "mfa", "factors": ["totp", "recovery_code"], "expires_in": 300}
+    assert await _json(running, "POST", "/v1/login/finish", json=LOGIN_FINISH) == (200, asked)
+    path = "/v1/reauthentication/finish"
+    assert await _json(running, "POST", path, json=LOGIN_FINISH, headers=BEARER) == (200, asked)
+    status, body = await _json(running, "POST", "/v1/login/mfa", json=LOGIN_MFA)
+    assert status == 200
+    assert body["status"] == "authenticated"
+    assert fakes.calls[-1][:4] == ("second_step.finish", "mfa", "totp", "123456")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"code": 123456}, {"code": None}, {"code": ["1"]}, {"method": "sms"}, {"method": None}, {"mfa_token": 1}, {}],
+)
+async def test_a_second_step_of_a_wrong_form(running: Running, fakes: Fakes, changed: dict[str, object]):
+    body = {**LOGIN_MFA, **changed} if changed else {}
+    async with running.client.post(running.url("/v1/login/mfa"), json=body) as response:
+        assert response.status == 422
+    assert fakes.calls == []
+
+
+async def test_re_authentication(running: Running, fakes: Fakes):
+    ke1 = {"ke1": LOGIN_START["ke1"]}
+    assert await _json(running, "POST", "/v1/reauthentication/start", json=ke1, headers=BEARER) == (
+        200,
+        {"flow_id": "flow", "ke2": to_base64url(b"\x01" * 320), "expires_in": 60},
+    )
+    assert await _json(running, "POST", "/v1/reauthentication/finish", json=LOGIN_FINISH, headers=BEARER) == (
+        200,
+        {"session": SESSION, "access_token": ACCESS_TOKEN, "expires_in": 300, "token_type": "Bearer"},
+    )
+
+
+async def test_factors(running: Running):
+    asked = [
+        ("GET", "/v1/factors", None, 200, {"totp": {"enabled": True}, "recovery_codes": {"remaining": 9}}),
+        (
+            "POST",
+            "/v1/factors/totp",
+            None,
+            201,
+            {"secret": "A" * 32, "otpauth_uri": "otpauth://totp/x", "qr_svg": "<svg/>"},
+        ),
+        ("POST", "/v1/factors/totp/confirm", {"code": "123456"}, 200, {"recovery_codes": ["one", "two"]}),
+        ("POST", "/v1/recovery-codes", None, 201, {"recovery_codes": ["three", "four"]}),
+    ]
+    for method, path, body, status, answer in asked:
+        assert await _json(running, method, path, json=body, headers=BEARER) == (status, answer)
 
 
 async def test_sessions(running: Running, fakes: Fakes):

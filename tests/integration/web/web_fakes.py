@@ -12,6 +12,7 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 
 from cypher.auth import Services
+from cypher.auth.begun import LoginOptions
 from cypher.auth.source import Source
 from cypher.auth.types import (
     AccessClaims,
@@ -20,14 +21,19 @@ from cypher.auth.types import (
     Jwk,
     ListedSession,
     LoginStarted,
+    MfaRequired,
+    Reauthenticated,
     Refreshed,
     RegistrationStarted,
     SessionView,
+    TotpEnrolment,
     Validated,
 )
 from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
+from cypher.config.factors import FactorLimits, FactorsConfig
 from cypher.config.limits import Category, LimitsConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
+from cypher.repositories.factors import EnrolledFactors
 from cypher.web.server import WebServer
 
 ACCESS_TOKEN = "header.payload.signature"
@@ -57,6 +63,7 @@ class Fakes:
     failure: BaseException | None = None
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    asks_for_a_factor: bool = False
     counted: list[Category | str] = field(default_factory=list)
     over_the_limit: bool = False
     state: Health = field(default_factory=lambda: Health(postgres=True, redis=True, migrations=True, keys=True))
@@ -81,9 +88,48 @@ class Fakes:
         await self._called("login.start", username, ke1, source)
         return LoginStarted(flow_id="flow", ke2=b"\x01" * 320, expires_in=60)
 
-    async def finish_login(self, flow_id: str, ke3: bytes, source: Source) -> Authenticated:
+    async def finish_login(
+        self, flow_id: str, ke3: bytes, source: Source, options: LoginOptions
+    ) -> Authenticated | MfaRequired:
         await self._called("login.finish", flow_id, ke3, source)
+        if self.asks_for_a_factor:
+            return MfaRequired(mfa_token="mfa", expires_in=300)
         return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+
+    async def finish_second_step(self, mfa_token: str, method: str, code: str, source: Source) -> Authenticated:
+        await self._called("second_step.finish", mfa_token, method, code, source)
+        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+
+    async def start_reauthentication(self, session: SessionView, ke1: bytes, source: Source) -> LoginStarted:
+        await self._called("reauthentication.start", session, ke1, source)
+        return LoginStarted(flow_id="flow", ke2=b"\x01" * 320, expires_in=60)
+
+    async def finish_reauthentication(
+        self, session: SessionView, flow_id: str, ke3: bytes, source: Source
+    ) -> Reauthenticated | MfaRequired:
+        await self._called("reauthentication.finish", session, flow_id, ke3, source)
+        if self.asks_for_a_factor:
+            return MfaRequired(mfa_token="mfa", expires_in=300)
+        return Reauthenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300)
+
+    async def show_factors(self, session: SessionView) -> EnrolledFactors:
+        await self._called("factors.show", session)
+        return EnrolledFactors(totp_enabled=True, totp_pending=False, recovery_codes=9)
+
+    async def enrol(self, session: SessionView, source: Source) -> TotpEnrolment:
+        await self._called("factors.enrol", session, source)
+        return TotpEnrolment(secret="A" * 32, otpauth_uri="otpauth://totp/x", qr_svg="<svg/>")
+
+    async def confirm(self, session: SessionView, code: str, source: Source) -> tuple[str, ...]:
+        await self._called("factors.confirm", session, code, source)
+        return ("one", "two")
+
+    async def remove(self, session: SessionView, source: Source) -> None:
+        await self._called("factors.remove", session, source)
+
+    async def renew_codes(self, session: SessionView, source: Source) -> tuple[str, ...]:
+        await self._called("factors.renew_codes", session, source)
+        return ("three", "four")
 
     async def validate(self, access_token: str) -> Validated:
         await self._called("sessions.validate", access_token)
@@ -154,6 +200,15 @@ class Fakes:
         parts = SimpleNamespace(
             registration=SimpleNamespace(start=self.start_registration, finish=self.finish_registration),
             login=SimpleNamespace(start=self.start_login, finish=self.finish_login),
+            second_step=SimpleNamespace(finish=self.finish_second_step),
+            reauthentication=SimpleNamespace(start=self.start_reauthentication, finish=self.finish_reauthentication),
+            factors=SimpleNamespace(
+                show=self.show_factors,
+                enrol=self.enrol,
+                confirm=self.confirm,
+                remove=self.remove,
+                renew_codes=self.renew_codes,
+            ),
             sessions=self,
             tokens=self,
             service_tokens=self,
@@ -246,6 +301,7 @@ def config_of(**http: object) -> Config:
         sessions=SessionsConfig(
             access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
         ),
+        factors=FactorsConfig(flow=day, fresh=day, limits=FactorLimits(short=None, day=None, total=100)),
         limits=LimitsConfig(),
         registration="open",
         embedded_path=Path(".cypher"),

@@ -1,0 +1,58 @@
+"""What a login has shown so far, and what it must still find unchanged when it ends."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from cypher.auth.login_limits import Hits
+from cypher.errors import AccountDisabled, AccountLocked, CypherError, FlowExpired
+from cypher.repositories import Repositories
+from cypher.repositories.sessions import Session
+from cypher.repositories.users import Standing
+
+
+class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client chose as it sent its password, for the answer that comes after the second factor."""
+
+
+class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """A login, or the re-authentication of a session, whose password is right. Travels sealed through Redis."""
+
+    session_id: UUID  #: drawn as a login begins; of the living session for a re-authentication
+    authenticated_at: datetime | None  #: when that living session was proven last; None for a login
+    user_id: UUID
+    credential_id: bytes  #: 16 bytes
+    sessions_revoked_at: datetime | None
+    hits: Hits = ()  #: what the attempt was counted as, to be taken back when the login is finished
+    options: LoginOptions = LoginOptions()
+
+
+async def require_standing(repos: Repositories, begun: BegunLogin) -> Standing:
+    """Hold the person's row and refuse what changed since the login began.
+
+    Raises FlowExpired, AccountDisabled or AccountLocked.
+    """
+    standing = await repos.users.lock_standing(begun.user_id, begun.credential_id, begun.sessions_revoked_at)
+    if standing is None or not standing.current:
+        raise FlowExpired
+    refusal: type[CypherError] | None = None
+    if not standing.is_active:
+        refusal = AccountDisabled
+    elif standing.locked:
+        refusal = AccountLocked
+    if refusal:
+        raise refusal
+    return standing
+
+
+async def require_unfinished(repos: Repositories, begun: BegunLogin) -> Session | None:
+    """Return the session that is to be proven again, None for a login; raises FlowExpired where it has ended before.
+
+    A login that has ended has made its session; a re-authentication has moved the moment of the last proof. Redis may
+    bring a used flow back, but neither of these. Hold the person's row before.
+    """
+    session = await repos.sessions.get_session(begun.session_id)
+    if begun.authenticated_at != (session.authenticated_at if session else None):
+        raise FlowExpired
+    return session

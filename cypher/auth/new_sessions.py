@@ -1,0 +1,89 @@
+"""Makes the session that a login ends with: rows in the login's own transaction, then tokens and the cache."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cypher.auth.access_tokens import AccessTokens
+from cypher.auth.audit import Audit, Happening
+from cypher.auth.begun import BegunLogin
+from cypher.auth.events import Event
+from cypher.auth.living import LivingSessions, view_of
+from cypher.auth.refresh_tokens import hash_token, new_refresh_token
+from cypher.auth.source import Source
+from cypher.auth.types import Authenticated, aal_of
+from cypher.errors import FlowExpired
+from cypher.repositories import Repositories
+from cypher.repositories.refresh_tokens import TokenMetadata
+from cypher.repositories.sessions import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How long a session lives without use, and at the most."""
+
+    idle: timedelta
+    absolute: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A session that was inserted, and the first refresh token of its family."""
+
+    session: Session
+    refresh_token: str = field(repr=False)
+
+
+class NewSessions:
+    """Insert, commit, hand over."""
+
+    def __init__(self, *, access: AccessTokens, living: LivingSessions, audit: Audit, limits: SessionLimits) -> None:
+        self._access = access
+        self._living = living
+        self._audit = audit
+        self._limits = limits
+
+    async def insert(self, repos: Repositories, begun: BegunLogin, amr: tuple[str, ...], source: Source) -> NewSession:
+        """Insert session and refresh token; the id drawn at the start makes a second finish raise FlowExpired."""
+        inserted = await repos.sessions.insert_session(
+            session_id=begun.session_id,
+            user_id=begun.user_id,
+            user_agent=source.user_agent,
+            amr=amr,
+            ip_address=source.address,
+            aal=aal_of(amr),
+            idle=self._limits.idle,
+            absolute=self._limits.absolute,
+        )
+        if not inserted:
+            raise FlowExpired
+        refresh_token = new_refresh_token()
+        await repos.refresh_tokens.insert_first(
+            token_hash=hash_token(refresh_token),
+            session_id=begun.session_id,
+            user_id=begun.user_id,
+            metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
+        )
+        await repos.users.set_last_login(begun.user_id)
+        session = await repos.sessions.get_session(begun.session_id)
+        if session is None:
+            raise FlowExpired
+        for event in (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED):
+            happening = Happening(event=event, user_id=session.user_id, session_id=session.session_id)
+            await self._audit.record(repos, happening, source)
+        return NewSession(session=session, refresh_token=refresh_token)
+
+    async def hand_over(self, new: NewSession, *, read_at: datetime) -> Authenticated:
+        """Offer the session to the cache and sign its first access token; call it after the commit.
+
+        `read_at` is a moment before the session was read.
+        """
+        session = new.session
+        await self._living.remember(session, read_at=read_at)
+        return Authenticated(
+            session=view_of(session),
+            access_token=await self._access.issue(
+                user_id=session.user_id, session_id=session.session_id, aal=session.aal, amr=session.amr
+            ),
+            expires_in=self._access.expires_in,
+            refresh_token=new.refresh_token,
+        )

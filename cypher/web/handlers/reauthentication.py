@@ -1,0 +1,39 @@
+"""Re-authentication in two steps, on the session at hand."""
+
+from aiohttp import web
+
+from cypher.auth.opaque import KE1, KE3
+from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCredentials, MalformedOpaqueMessage
+from cypher.web.answers import answer
+from cypher.web.body import read
+from cypher.web.encoding import opaque_message, to_base64url
+from cypher.web.endpoint import endpoint
+from cypher.web.keys import SERVICES
+from cypher.web.proofs import answer_proof
+from cypher.web.schema import LoginFinish, LoginStarted, MfaRequired, Reauthenticated, ReauthenticationStart
+from cypher.web.source import bearer_of, source_of
+
+
+@endpoint(reads=ReauthenticationStart, answers={200: LoginStarted}, raises=(MalformedOpaqueMessage,))
+async def start(request: web.Request) -> web.Response:
+    """POST /v1/reauthentication/start: begin to prove the password again. The attempt counts as one to log in."""
+    services = request.app[SERVICES]
+    validated = await services.sessions.validate(bearer_of(request))
+    ke1 = opaque_message((await read(request, ReauthenticationStart)).ke1, KE1)
+    started = await services.reauthentication.start(validated.session, ke1, source_of(request))
+    return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
+
+
+@endpoint(
+    reads=LoginFinish,
+    answers={200: Reauthenticated | MfaRequired},
+    raises=(MalformedOpaqueMessage, InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked),
+)
+async def finish(request: web.Request) -> web.Response:
+    """POST /v1/reauthentication/finish: make the session at hand fresh, or be asked for the second factor."""
+    services = request.app[SERVICES]
+    validated = await services.sessions.validate(bearer_of(request))
+    body = await read(request, LoginFinish)
+    ke3 = opaque_message(body.ke3, KE3)
+    reauthentication = services.reauthentication
+    return answer_proof(await reauthentication.finish(validated.session, body.flow_id, ke3, source_of(request)))

@@ -1,0 +1,29 @@
+"""What a proof comes to, as an answer: a new session, the same session again, or the question for a second factor."""
+
+from aiohttp import web
+
+from cypher.auth import types
+from cypher.web.answers import answer
+from cypher.web.schema import Authenticated, MfaRequired, Reauthenticated
+
+
+def answer_proof(outcome: types.Authenticated | types.Reauthenticated | types.MfaRequired) -> web.Response:
+    """Answer 200 with the object that belongs to the outcome."""
+    match outcome:
+        case types.MfaRequired():
+            return answer(MfaRequired(mfa_token=outcome.mfa_token, expires_in=outcome.expires_in))
+        case types.Reauthenticated():
+            return answer(
+                Reauthenticated(
+                    session=outcome.session, access_token=outcome.access_token, expires_in=outcome.expires_in
+                )
+            )
+        case types.Authenticated():
+            return answer(
+                Authenticated(
+                    session=outcome.session,
+                    access_token=outcome.access_token,
+                    expires_in=outcome.expires_in,
+                    refresh_token=outcome.refresh_token,
+                )
+            )

@@ -1,0 +1,2 @@
+DROP TABLE factor_failures;
+DROP TABLE recovery_codes;
