@@ -38,6 +38,11 @@ class Limit:
     hits: int
     window: timedelta
 
+    @property
+    def seconds(self) -> int:
+        """The window; a setting is in whole seconds."""
+        return int(self.window.total_seconds())
+
 
 class Secret:
     """A text that shows itself only through `reveal()`; not in repr, logs, tracebacks or `dataclasses.asdict`."""

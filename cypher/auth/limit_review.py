@@ -15,6 +15,13 @@ from cypher.errors import OperatorError, ValidationFailed
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 
+#: What else than an address a category is counted by.
+FORMS = {
+    Category.LOGIN_NAME: "a username",
+    Category.LOGIN_DEVICE: "a device's id",
+    Category.LOGIN_NAME_ADDRESS: "a username and an address ('alice 192.0.2.7')",
+}
+
 
 class CountedCategory(msgspec.Struct, frozen=True, kw_only=True):
     """A category as a whole; `limit` and `window_seconds` are None while it is off."""
@@ -62,7 +69,7 @@ class LimitReview:
             CountedCategory(
                 category=category,
                 limit=limit.hits if limit else None,
-                window_seconds=int(limit.window.total_seconds()) if limit else None,
+                window_seconds=limit.seconds if limit else None,
                 subjects=subjects[category],
                 refused=refused[category],
             )
@@ -75,15 +82,15 @@ class LimitReview:
         limit = self._config.of(category)
         if limit is None:
             raise OperatorError(f"The limit of {category} is off: nothing is counted.")
-        canonical, window_seconds = canonical_identifier(category, identifier), int(limit.window.total_seconds())
+        canonical = canonical_identifier(category, identifier)
         seen = await self._limiter.peek(
-            identifier=canonical, limit=limit.hits, window_seconds=window_seconds, category=category
+            identifier=canonical, limit=limit.hits, window_seconds=limit.seconds, category=category
         )
         return CountedSubject(
             category=category,
             identifier=canonical,
             limit=limit.hits,
-            window_seconds=window_seconds,
+            window_seconds=limit.seconds,
             remaining=seen.remaining,
             retry_after=seen.retry_after.total_seconds(),
             reset=seen.reset.total_seconds(),
@@ -117,11 +124,4 @@ def canonical_identifier(category: Category, text: str) -> str:
             case _:
                 return bucket_of(text)
     except (ValueError, ValidationFailed) as exc:
-        raise OperatorError(f"{category} counts by {FORMS.get(category, 'address')}: this is none.") from exc
-
-
-FORMS = {
-    Category.LOGIN_NAME: "username",
-    Category.LOGIN_DEVICE: "a device's id",
-    Category.LOGIN_NAME_ADDRESS: "username and address ('alice 192.0.2.7')",
-}
+        raise OperatorError(f"{category} counts by {FORMS.get(category, 'an address')}: this is none.") from exc

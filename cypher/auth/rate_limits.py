@@ -41,7 +41,7 @@ class RateLimits:
         decision = await self._limiter.check_rate_limit(
             identifier=identifier,
             limit=limit.hits,
-            window_seconds=int(limit.window.total_seconds()),
+            window_seconds=limit.seconds,
             category=category,
         )
         if not decision.allowed:

@@ -268,7 +268,7 @@ async def test_an_operator_sees_and_resets_what_is_counted(guarded, alice: Trave
 
 async def test_an_operator_who_names_no_subject_or_meets_no_redis_reads_one_sentence(guarded, run_cli) -> None:
     wrong = await run_cli(guarded, "rate-limits", "show", "--category", "login-address", "--identifier", "alice")
-    assert (wrong.returncode, wrong.stderr) == (1, "cypher: login-address counts by address: this is none.\n")
+    assert (wrong.returncode, wrong.stderr) == (1, "cypher: login-address counts by an address: this is none.\n")
     guarded.environment["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
     away = await run_cli(guarded, "rate-limits", "list")
     assert away.returncode == 1
