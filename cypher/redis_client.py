@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
+from cypher.coalescing import Coalescer
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
 
@@ -29,6 +30,8 @@ WHOLE_SECONDS = 0.5
 CONNECTIONS = 64
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
+#: MGETs under way at once: while they are, further keys gather. With one alone, keys would wait for a slow one.
+TURNS = 2
 FAILURES = 5
 REST_SECONDS = 1.0
 
@@ -71,6 +74,7 @@ class RedisClient:
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self._redis = redis
         self._breaker = Breaker(clock)
+        self._values = Coalescer(self._get_each, most=SLICE, turns=TURNS)
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
@@ -104,7 +108,8 @@ class RedisClient:
         return True
 
     async def get(self, key: str) -> bytes | None:
-        return _value(await self._guarded(lambda: self._redis.get(key)))
+        """Return what stands there now; all that is asked for in one turn of the loop is one MGET."""
+        return await self._values.get(key)
 
     async def getdel(self, key: str) -> bytes | None:
         """Return and delete in one step: of any number of callers one gets the value."""
@@ -149,6 +154,10 @@ class RedisClient:
             return await self._guarded(lambda: registered(keys=list(keys), args=list(args)))
 
         return run
+
+    async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
+        found = await self._guarded(lambda: self._redis.mget(keys))
+        return dict(zip(keys, map(_value, found), strict=True))
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():

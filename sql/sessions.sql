@@ -16,26 +16,46 @@ SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s
   JOIN users u ON u.id = s.user_id
  WHERE s.session_id = $1;
 
--- name: touch_session :one
--- params: session_id, idle
--- Decides whether a session lives, prolongs it and reads it, in one step. Its ended tokens come with it, so that one
--- cached document answers both questions; the minute is for instances whose clock is behind.
-   UPDATE user_sessions s
-      SET last_seen_at = now(), idle_expires_at = least(now() + $2::interval, s.expires_at)
-     FROM users u
-    WHERE s.session_id = $1
-      AND u.id = s.user_id
-      AND u.is_active
-      AND s.revoked_at IS NULL
-      AND least(s.idle_expires_at, s.expires_at) > now()
-RETURNING s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s.session_data_key_id, s.ip_address,
-          s.ip_address_key_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at,
-          s.idle_expires_at, s.expires_at, s.revoked_at, s.revoked_reason,
-          ARRAY(SELECT b.jti
-                  FROM token_blacklist b
-                 WHERE b.session_id = s.session_id
-                   AND b.expires_at > now() - INTERVAL '1 minute'
-                 ORDER BY b.jti) AS ended_jtis;
+-- name: touch_sessions :many
+-- params: session_ids, idle, unwritten
+-- Those of these sessions that live, with their ended tokens, so that one cached document answers both questions; the
+-- minute is for instances whose clock is behind. Their use is written down with it, in one statement for all of them
+-- and where the last one stands for longer than `unwritten`: while Redis is away every request comes here. A row that
+-- somebody holds is read and not written: to wait for it would hold up the others, and it is about to end, or is in use.
+WITH due AS MATERIALIZED (
+    SELECT s.session_id
+      FROM user_sessions s
+      JOIN users u ON u.id = s.user_id
+     WHERE s.session_id = ANY($1::uuid[])
+       AND s.last_seen_at <= now() - $3::interval
+       AND u.is_active
+       AND s.revoked_at IS NULL
+       AND least(s.idle_expires_at, s.expires_at) > now()
+       FOR NO KEY UPDATE OF s SKIP LOCKED
+), touched AS (
+       UPDATE user_sessions s
+          SET last_seen_at = now(), idle_expires_at = least(now() + $2::interval, s.expires_at)
+         FROM due
+        WHERE s.session_id = due.session_id
+    RETURNING s.session_id, s.last_seen_at, s.idle_expires_at
+)
+SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s.session_data_key_id, s.ip_address,
+       s.ip_address_key_id, s.device_id, s.aal, s.authenticated_at, s.created_at,
+       coalesce(t.last_seen_at, s.last_seen_at) AS last_seen_at,
+       coalesce(t.idle_expires_at, s.idle_expires_at) AS idle_expires_at,
+       s.expires_at, s.revoked_at, s.revoked_reason,
+       ARRAY(SELECT b.jti
+               FROM token_blacklist b
+              WHERE b.session_id = s.session_id
+                AND b.expires_at > now() - INTERVAL '1 minute'
+              ORDER BY b.jti) AS ended_jtis
+  FROM user_sessions s
+  JOIN users u ON u.id = s.user_id
+  LEFT JOIN touched t ON t.session_id = s.session_id
+ WHERE s.session_id = ANY($1::uuid[])
+   AND u.is_active
+   AND s.revoked_at IS NULL
+   AND least(s.idle_expires_at, s.expires_at) > now();
 
 -- name: is_fresh :value
 -- params: session_id, within

@@ -15,7 +15,7 @@ from cypher.repositories.indexed_columns import IndexedColumnsRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
-from cypher.repositories.sessions import SessionRepository
+from cypher.repositories.sessions import OpenedLately, SessionRepository
 from cypher.repositories.users import Decoy, UserRepository
 
 
@@ -37,13 +37,13 @@ class Repositories:
 
 def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:
     """Return what makes repositories over a connection."""
-    decoy = Decoy(codec)
+    decoy, lately = Decoy(codec), OpenedLately()
 
     def over(run: Executor) -> Repositories:
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
             factors=FactorRepository(run, codec),
-            sessions=SessionRepository(run, codec),
+            sessions=SessionRepository(run, codec, lately),
             refresh_tokens=RefreshTokenRepository(run, codec),
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),

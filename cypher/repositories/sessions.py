@@ -1,7 +1,11 @@
 """Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
 
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -12,6 +16,20 @@ from cypher.postgres import Executor, Record
 from cypher.repositories.users import open_username
 
 sql = sqlfiles.load("sessions")
+
+#: By these a row's sealed fields are known again: the cells, and what they were sealed as.
+SEALED = (
+    "session_id",
+    "user_id",
+    "username",
+    "username_key_id",
+    "session_data",
+    "session_data_key_id",
+    "ip_address",
+    "ip_address_key_id",
+)
+#: Sessions whose sealed fields are remembered: about 1 KiB each.
+REMEMBERED = 4096
 
 
 class SessionData(msgspec.Struct, frozen=True):
@@ -42,12 +60,47 @@ class Session:
     revoked_reason: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedSession:
+    """A living session and the ids of its tokens that were ended before their time."""
+
+    open: Callable[[], Awaitable[Session]]  #: opens its sealed fields; raises FieldDoesNotOpen
+    ended_jtis: tuple[str, ...]
+
+
+class _Opened(NamedTuple):
+    """The sealed fields of a row."""
+
+    data: SessionData
+    ip_address: str
+    username: str
+
+
+class OpenedLately:
+    """What the sealed fields of a row said, by their exact ciphertexts. One for all repositories of a process.
+
+    While Redis is away every request reads its session here: to open three cells costs more than all the rest.
+    """
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[object, ...], _Opened] = OrderedDict()
+
+    def find(self, sealed: tuple[object, ...]) -> _Opened | None:
+        return self._found.get(sealed)
+
+    def keep(self, sealed: tuple[object, ...], opened: _Opened) -> None:
+        self._found[sealed] = opened
+        if len(self._found) > REMEMBERED:
+            self._found.popitem(last=False)
+
+
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, lately: OpenedLately) -> None:
         self._run = run
         self._codec = codec
+        self._lately = lately
 
     async def insert_session(
         self,
@@ -83,13 +136,20 @@ class SessionRepository:
         row = await self._run.one(sql.get_session, session_id)
         return await self._session(row) if row else None
 
-    async def touch_session(self, session_id: UUID, idle: timedelta) -> tuple[Session, tuple[str, ...]] | None:
-        """Prolong a living session by `idle` from now; returns it with the ids of its ended, unexpired tokens.
+    async def touch_sessions(
+        self, session_ids: Sequence[UUID], *, idle: timedelta, unwritten: timedelta
+    ) -> dict[UUID, TouchedSession]:
+        """Prolong living sessions by `idle` from now and return them by their ids, still sealed.
 
-        None for a session that is over, unknown, or of somebody whose account is disabled.
+        Left out are those that are over, unknown, or of somebody whose account is disabled. One that was prolonged
+        within `unwritten` is returned as it stands. Each is opened by whoever asked for it: what does not open is one
+        person's misfortune.
         """
-        row = await self._run.one(sql.touch_session, session_id, idle)
-        return (await self._session(row), tuple(row["ended_jtis"])) if row else None
+        rows = await self._run.many(sql.touch_sessions, session_ids, idle, unwritten)
+        return {
+            row["session_id"]: TouchedSession(open=partial(self._session, row), ended_jtis=tuple(row["ended_jtis"]))
+            for row in rows
+        }
 
     async def is_fresh(self, session_id: UUID, within: timedelta) -> bool | None:
         """Tell whether all that its owner can prove was proven within `within`; None for a session that is over."""
@@ -135,19 +195,18 @@ class SessionRepository:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
 
     async def _session(self, row: Record) -> Session:
-        session_id: UUID = row["session_id"]
-        data_cell = Cell("user_sessions", "session_data", session_id)
-        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
-        address_cell = Cell("user_sessions", "ip_address", session_id)
-        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
-        opened = msgspec.json.decode(data, type=SessionData)
+        sealed = tuple(row[name] for name in SEALED)
+        opened = self._lately.find(sealed)
+        if opened is None:
+            opened = await self._opened(row)
+            self._lately.keep(sealed, opened)
         return Session(
-            session_id=session_id,
+            user_agent=opened.data.user_agent,
+            amr=opened.data.amr,
+            ip_address=opened.ip_address,
+            username=opened.username,
+            session_id=row["session_id"],
             user_id=row["user_id"],
-            username=await open_username(self._codec, row, row["user_id"]),
-            user_agent=opened.user_agent,
-            amr=opened.amr,
-            ip_address=address.decode(),
             device_id=row["device_id"],
             aal=row["aal"],
             authenticated_at=row["authenticated_at"],
@@ -157,4 +216,16 @@ class SessionRepository:
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
             revoked_reason=row["revoked_reason"],
+        )
+
+    async def _opened(self, row: Record) -> _Opened:
+        session_id: UUID = row["session_id"]
+        data_cell = Cell("user_sessions", "session_data", session_id)
+        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
+        address_cell = Cell("user_sessions", "ip_address", session_id)
+        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
+        return _Opened(
+            data=msgspec.json.decode(data, type=SessionData),
+            ip_address=address.decode(),
+            username=await open_username(self._codec, row, row["user_id"]),
         )

@@ -172,18 +172,21 @@ async def narrow(start_service):
 
 
 async def test_every_route_is_held_to_its_limit(narrow, http: aiohttp.ClientSession) -> None:
-    """Each from an address of its own, since most of them share one budget."""
+    """Each from an address of its own, since most of them share one budget.
+
+    Three requests: on a machine so busy that Redis seems away, one of them is counted in the process instead.
+    """
     sent = {"username": "alice", "ke1": "A" * 128}
     for number, route in enumerate(ROUTES):
         someone = Traveller(http, narrow.url, "alice")
         someone.address = f"203.0.113.{number}"
         path = route.path.replace("{id}", "00000000-0000-0000-0000-000000000000")
         options: dict[str, Any] = {"json": sent} if route.limit is Counted.BY_LOGIN else {}
-        first, second = [await someone.ask(route.method, path, **options) for _ in range(2)]
-        assert first.status != 429, route
+        first, *later = [(await someone.ask(route.method, path, **options)).status for _ in range(3)]
+        assert first != 429, route
         # Without any token, those that exempt good ones refuse as well.
         exempt = isinstance(route.limit, Exempt) and route.limit is not Exempt.GOOD_TOKEN
-        assert (second.status == 429) is not exempt, route
+        assert (429 in later) is not exempt, route
 
 
 async def test_a_backend_validates_and_introspects_without_a_limit(start_service, run_cli, http) -> None:
