@@ -1,1 +1,1 @@
-"""What is measured: each module yields scenarios over a running service, whose answers it has asserted."""
+"""What is measured: each module yields scenarios, whose answers it has asserted."""

@@ -1,40 +1,83 @@
 """A cell sealed and opened, beside bare Fernet with one key."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
 from cryptography.fernet import Fernet
 
-from bench.harness import Scenario
-from cypher.app import Resources
-from cypher.crypto.codec import Cell
+from bench.harness import Scenario, Target, repeated
+from bench.stands import Stand, Stands
+from cypher.auth.opaque import new_setup
+from cypher.clock import SystemClock, new_bytes
+from cypher.crypto.codec import Cell, FieldCodec, Sealed
+from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.crypto.rotation import rotate
+from cypher.maintenance.leases import Leases
+from cypher.postgres import Database
+from cypher.repositories.deployment import DeploymentOnly
 
-CALLS = 200
+KEYS = (1, 10, 100)
+SIZES = (64, 4096)
+CALLS = 500
+CELL = Cell("users", "totp_secret", UUID(int=7))
+MOST = Target(ratio=1.5)
 
 
-async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
-    codec, fernet = open_.codec, Fernet(Fernet.generate_key())
-    cell = Cell("users", "totp_secret", UUID(int=7))
-    for size in (64, 4096):
-        text = bytes(size)
-        sealed, token = await codec.seal(text, cell), fernet.encrypt(text)
-        assert await codec.open(sealed, cell) == text
+async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
+    stand = await stands.small()
+    ring = _new_ring(stand)
+    database = await Database.open(stand.postgres, DeploymentOnly.over)
+    codec = FieldCodec(ring, Leases(database, ring, stand.open_.config.keys.rotation_operations))
+    values = {size: new_bytes(size) for size in SIZES}
+    sealed: dict[int, list[Sealed]] = {size: [] for size in SIZES}
+    try:
+        for keys in range(1, max(KEYS) + 1):
+            for size, value in values.items():
+                sealed[size].append(await codec.seal(value, CELL))
+                assert await codec.open(sealed[size][-1], CELL) == value
+            if keys in KEYS:
+                for size, value in values.items():
+                    for scenario in _both_ways(codec, value, sealed[size]):
+                        yield scenario
+            await asyncio.to_thread(rotate, ring, Purpose.DATA)
+    finally:
+        await database.close()
 
-        async def seal(text: bytes = text) -> None:
-            for _ in range(CALLS):
-                await codec.seal(text, cell)
 
-        async def open_cell(sealed: object = sealed) -> None:
-            for _ in range(CALLS):
-                await codec.open(sealed, cell)  # type: ignore[arg-type]
+def _new_ring(stand: Stand) -> KeyRing:
+    store = DirectoryKeyStore(stand.folder / "keys-codec")
+    # Few rounds: they are spent once, as a process starts.
+    return KeyRing.create(store, "of no use to anybody", SystemClock(), opaque_setup=new_setup(), rounds=1000)
 
-        async def encrypt(text: bytes = text) -> None:
-            for _ in range(CALLS):
-                fernet.encrypt(text)
 
-        async def decrypt(token: bytes = token) -> None:
-            for _ in range(CALLS):
-                fernet.decrypt(token)
+def _both_ways(codec: FieldCodec, value: bytes, sealed: list[Sealed]) -> Iterator[Scenario]:
+    fernet = Fernet(Fernet.generate_key())
+    token = fernet.encrypt(value)
+    turns = itertools.cycle(sealed)
+    about = f"{len(value)} B, {len(sealed)} key{'s' if len(sealed) > 1 else ''}"
 
-        yield Scenario(name=f"seal {size} B", work=seal, floor=encrypt, floor_name="Fernet.encrypt", size=CALLS)
-        yield Scenario(name=f"open {size} B", work=open_cell, floor=decrypt, floor_name="Fernet.decrypt", size=CALLS)
+    async def encrypt() -> None:
+        fernet.encrypt(value)
+
+    async def decrypt() -> None:
+        fernet.decrypt(token)
+
+    yield Scenario(
+        name=f"seal {about}",
+        work=repeated(lambda: codec.seal(value, CELL), CALLS),
+        floor=repeated(encrypt, CALLS),
+        floor_name="Fernet.encrypt",
+        size=CALLS,
+        target=MOST,
+    )
+    yield Scenario(
+        name=f"open {about}",
+        work=repeated(lambda: codec.open(next(turns), CELL), CALLS),
+        floor=repeated(decrypt, CALLS),
+        floor_name="Fernet.decrypt",
+        size=CALLS,
+        target=MOST,
+    )

@@ -1,0 +1,123 @@
+"""A small HTTP client, run as a process of its own: `python -m bench.load.client`.
+
+It reads jobs from standard input and writes outcomes to standard output, each with its length before it. It knows just
+enough HTTP/1.1 for the answers of Cypher: connections that are kept, bodies with a Content-Length.
+"""
+
+import asyncio
+import itertools
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+import msgspec
+import uvloop
+
+from bench.load.jobs import Job, Outcome
+
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.I)
+HEADER_BYTES = 4
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end or self._answer is None:
+            return
+        length = LENGTH.search(head)
+        if len(body) >= (int(length[1]) if length else 0):
+            self._received = b""
+            self._answer.set_result((int(head[9:12]), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(exc or ConnectionError("the service closed the connection"))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Return status and body."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class Worker:
+    """Sends what comes next, on a connection of its own, and keeps what came back by the place of its request."""
+
+    def __init__(self, job: Job, turns: Iterator[tuple[int, bytes]], until: float) -> None:
+        self._job = job
+        self._turns = turns
+        self._until = until
+        self.answers: list[tuple[int, float, bytes]] = []
+        self.problem: str | None = None
+
+    async def work(self, connection: Connection) -> None:
+        for place, request in self._turns:
+            began = time.perf_counter()
+            if began >= self._until:
+                return
+            status, body = await connection.ask(request)
+            self.answers.append((place, time.perf_counter() - began, body if self._job.seconds is None else b""))
+            if status != self._job.status:
+                self.problem = f"{request.splitlines()[0].decode()} was answered {status}: {body[:300]!r}"
+                return
+            if self._job.pause:
+                await asyncio.sleep(self._job.pause)
+
+
+async def perform(job: Job) -> Outcome:
+    """Do a job."""
+    loop = asyncio.get_running_loop()
+    connections = [
+        (await loop.create_connection(Connection, "127.0.0.1", job.port))[1]
+        for _ in range(min(job.at_once, len(job.requests)) if job.seconds is None else job.at_once)
+    ]
+    pairs: Iterable[tuple[int, bytes]] = enumerate(job.requests)
+    turns = iter(pairs) if job.seconds is None else itertools.cycle(pairs)
+    began = time.perf_counter()
+    workers = [Worker(job, turns, began + (job.seconds or float("inf"))) for _ in connections]
+    try:
+        await asyncio.gather(*(worker.work(each) for worker, each in zip(workers, connections, strict=True)))
+    except OSError as exc:
+        return Outcome(seconds=0, latencies=[], problem=str(exc))
+    finally:
+        for connection in connections:
+            connection.close()
+    return _outcome(workers, time.perf_counter() - began)
+
+
+def _outcome(workers: list[Worker], seconds: float) -> Outcome:
+    answers = sorted((answer for worker in workers for answer in worker.answers), key=lambda answer: answer[0])
+    return Outcome(
+        seconds=seconds,
+        latencies=[took for _, took, _ in answers],
+        bodies=[body for _, _, body in answers],
+        problem=next((worker.problem for worker in workers if worker.problem), None),
+    )
+
+
+def main() -> None:
+    """Do jobs until standard input ends."""
+    while header := sys.stdin.buffer.read(HEADER_BYTES):
+        job = msgspec.msgpack.decode(sys.stdin.buffer.read(int.from_bytes(header)), type=Job)
+        outcome = msgspec.msgpack.encode(uvloop.run(perform(job)))
+        sys.stdout.buffer.write(len(outcome).to_bytes(HEADER_BYTES) + outcome)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

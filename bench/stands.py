@@ -1,0 +1,83 @@
+"""Databases with so many rows, and what a service opens over them: what scenarios stand on."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.filling import fill
+from bench.people import People, seed
+from bench.servers import Servers
+from cypher.app import Resources, build_services, resources
+from cypher.auth import Services
+from cypher.clock import SystemClock
+from cypher.config import PostgresConfig, load
+
+#: The smallest state, which all others are compared with.
+SMALL = 1000
+SIZES = (SMALL, 100_000, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """A database of `rows` people, each with a session and a refresh token, of which SMALL are real.
+
+    The others are copies: their sealed values would not open, and nobody opens them.
+    """
+
+    rows: int
+    settings: dict[str, str]  #: of a service on it
+    postgres: PostgresConfig
+    open_: Resources
+    services: Services
+    people: People
+    folder: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Stands:
+    """Makes each stand when it is first asked for, and keeps it to the end."""
+
+    servers: Servers
+    scale: int  #: rows of the largest
+    concurrency: tuple[int, ...]  #: requests that are under way at once, over HTTP
+    _closing: AsyncExitStack
+    _made: dict[int, Stand] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of the stands that are to be compared, the smallest first."""
+        return [size for size in SIZES if size <= max(self.scale, SMALL)]
+
+    async def of(self, rows: int) -> Stand:
+        """Return the stand of so many rows."""
+        if rows not in self._made:
+            self._made[rows] = await self._closing.enter_async_context(_stand(self.servers, rows))
+        return self._made[rows]
+
+    async def small(self) -> Stand:
+        return await self.of(SMALL)
+
+
+@asynccontextmanager
+async def stands(servers: Servers, *, scale: int, concurrency: tuple[int, ...]) -> AsyncIterator[Stands]:
+    async with AsyncExitStack() as closing:
+        yield Stands(servers=servers, scale=scale, concurrency=concurrency, _closing=closing)
+
+
+@asynccontextmanager
+async def _stand(servers: Servers, rows: int) -> AsyncIterator[Stand]:
+    with servers.database() as postgres:
+        settings = servers.settings(postgres)
+        async with resources(load(settings, None), SystemClock(), may_create_keys=True) as open_:
+            people = await seed(open_, SMALL)
+            fill(postgres, people[0], rows - SMALL)
+            yield Stand(
+                rows=rows,
+                settings=settings,
+                postgres=postgres,
+                open_=open_,
+                services=build_services(open_),
+                people=people,
+                folder=servers.folder,
+            )

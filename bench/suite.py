@@ -1,0 +1,102 @@
+"""THE table of what is measured, and one run through it."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from bench.harness import Scenario, measure
+from bench.results import Measured, measured
+from bench.scenarios import (
+    cache,
+    codec,
+    frame,
+    growth,
+    limiter,
+    login,
+    loop,
+    reencryption,
+    repository,
+    session,
+    startup,
+    tokens,
+)
+from bench.stands import SMALL, Stands
+from cypher.app import Resources
+from cypher.errors import OperatorError
+
+Scenarios = Callable[[Stands], AsyncIterator[Scenario]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Scenarios that share a state, which is stated."""
+
+    name: str
+    state: str
+    scenarios: Scenarios
+
+
+def over_resources(scenarios: Callable[[Resources], AsyncIterator[Scenario]]) -> Scenarios:
+    """Take scenarios that need nothing but what a service has open."""
+
+    async def over(stands: Stands) -> AsyncIterator[Scenario]:
+        async with aclosing(scenarios((await stands.small()).open_)) as found:
+            async for scenario in found:
+                yield scenario
+
+    return over
+
+
+PEOPLE = f"{SMALL:,} people with a session each"
+GROUPS = (
+    Group("codec", "a key ring of its own, values under each of its keys, uses counted in PostgreSQL", codec.scenarios),
+    Group("repository", "people with a session each; one query at a time", repository.scenarios),
+    Group("cache", f"{PEOPLE}, in Redis", cache.scenarios),
+    Group("limiter", "64 hits under way at any moment", limiter.scenarios),
+    Group("frame", "no state", frame.scenarios),
+    Group("session", f"{PEOPLE}, each asked for in turn with its own token", session.scenarios),
+    Group("login", "32 logins in a round: all starts, then all proofs (not measured), then all ends", login.scenarios),
+    Group("tokens", f"{PEOPLE}; in a round 64 of each", tokens.scenarios),
+    Group("loop", "/health/live, asked every few milliseconds", loop.scenarios),
+    Group("reencryption", "values of one session under the key before", over_resources(reencryption.scenarios)),
+    Group("startup", "processes and databases made anew each time", startup.scenarios),
+    Group("growth", f"the same with so many people, sessions and tokens as with {SMALL:,}", growth.scenarios),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is to be measured, and for how long."""
+
+    names: Sequence[str]  #: `group` or `group:part of a scenario's name`; none: all
+    duration: float
+    rounds: int | None
+
+    def check(self) -> None:
+        """Raise OperatorError for a group that is not there."""
+        known = [group.name for group in GROUPS]
+        for name in self.names:
+            if name.partition(":")[0] not in known:
+                raise OperatorError(f"There is no scenario {name}, but there are: {', '.join(known)}.")
+
+    def groups(self) -> Iterator[tuple[Group, list[str]]]:
+        """Yield the groups, each with the parts of names that are asked for."""
+        asked = [name.partition(":")[::2] for name in self.names]
+        for group in GROUPS:
+            parts = [part for name, part in asked if name == group.name]
+            if parts or not asked:
+                yield group, parts or [""]
+
+
+async def run(stands: Stands, choice: Choice) -> list[Measured]:
+    """Measure one scenario after another, and say which."""
+    results = []
+    for group, parts in choice.groups():
+        async with aclosing(group.scenarios(stands)) as scenarios:  # type: ignore[type-var]
+            async for scenario in scenarios:
+                if any(part in scenario.name for part in parts):
+                    print(f"{group.name}: {scenario.name}", file=sys.stderr, flush=True)
+                    result = await measure(scenario, duration=choice.duration, rounds=choice.rounds)
+                    results.append(measured(group.name, group.state, result))
+    return results
