@@ -65,15 +65,17 @@ def measure(arguments: argparse.Namespace) -> Document:
     choice = Choice(names=arguments.scenario, duration=arguments.duration, rounds=arguments.rounds)
     choice.check()
     with tempfile.TemporaryDirectory(prefix="cypher-bench-") as folder, started(Path(folder), os.environ) as servers:
-        measured = uvloop.run(_measured(servers, arguments, choice))
+        measured, notes = uvloop.run(_run(servers, arguments, choice))
         return Document(
             setting=machine.setting(_command(), server_versions(servers)),
-            notes=[] if find_spec("limits") else [NO_PEER],
+            notes=notes if find_spec("limits") else [*notes, NO_PEER],
             results=measured,
         )
 
 
-async def _measured(servers: Servers, arguments: argparse.Namespace, choice: Choice) -> list[Measured]:
+async def _measured(
+    servers: Servers, arguments: argparse.Namespace, choice: Choice
+) -> tuple[list[Measured], list[str]]:
     async with stands(servers, scale=arguments.scale, concurrency=arguments.concurrency) as made:
         return await suite.run(made, choice)
 

@@ -41,7 +41,7 @@ def setting(command: str, servers: Sequence[str]) -> Setting:
         machine=_machine(),
         cores=len(os.sched_getaffinity(0)),
         versions=[f"Python {platform.python_version()}", *servers, *_libraries()],
-        load=load.wrk_version() or "bench.load.client",
+        load=load.wrk_version() or "the client of bench/load",
     )
 
 

@@ -14,6 +14,7 @@ from cypher.errors import OperatorError
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
+LAST_WORDS = 500  #: characters of its log that are shown of a process that has failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _log_of(log: Path) -> str:
-    return log.read_text().strip() or "it said nothing"
+    return log.read_text().strip()[-LAST_WORDS:] or "it said nothing"
 
 
 async def _says(process: asyncio.subprocess.Process, text: str) -> bool:

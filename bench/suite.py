@@ -1,7 +1,7 @@
 """THE table of what is measured, and one run through it."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -23,9 +23,9 @@ from bench.scenarios import (
 )
 from bench.stands import SMALL, Stands
 from cypher.app import Resources
-from cypher.errors import OperatorError
+from cypher.errors import CypherError, OperatorError
 
-Scenarios = Callable[[Stands], AsyncIterator[Scenario]]
+Scenarios = Callable[[Stands], AsyncGenerator[Scenario]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Group:
     scenarios: Scenarios
 
 
-def over_resources(scenarios: Callable[[Resources], AsyncIterator[Scenario]]) -> Scenarios:
+def over_resources(scenarios: Callable[[Resources], AsyncGenerator[Scenario]]) -> Scenarios:
     """Take scenarios that need nothing but what a service has open."""
 
     async def over(stands: Stands) -> AsyncIterator[Scenario]:
@@ -89,14 +89,25 @@ class Choice:
                 yield group, parts or [""]
 
 
-async def run(stands: Stands, choice: Choice) -> list[Measured]:
-    """Measure one scenario after another, and say which."""
-    results = []
+async def run(stands: Stands, choice: Choice) -> tuple[list[Measured], list[str]]:
+    """Measure one scenario after another, and say which; returns also what could not be measured, and why."""
+    results: list[Measured] = []
+    notes: list[str] = []
     for group, parts in choice.groups():
-        async with aclosing(group.scenarios(stands)) as scenarios:  # type: ignore[type-var]
-            async for scenario in scenarios:
-                if any(part in scenario.name for part in parts):
-                    print(f"{group.name}: {scenario.name}", file=sys.stderr, flush=True)
-                    result = await measure(scenario, duration=choice.duration, rounds=choice.rounds)
-                    results.append(measured(group.name, group.state, result))
-    return results
+        try:
+            async for result in _measured(stands, group, parts, choice):
+                results.append(result)
+        except CypherError as exc:
+            # One group: the others have been measured, or will be.
+            notes.append(f"Of {group.name} not all was measured. {exc or exc.message()}")
+            print(notes[-1], file=sys.stderr, flush=True)
+    return results, notes
+
+
+async def _measured(stands: Stands, group: Group, parts: list[str], choice: Choice) -> AsyncIterator[Measured]:
+    async with aclosing(group.scenarios(stands)) as scenarios:
+        async for scenario in scenarios:
+            if any(part in scenario.name for part in parts):
+                print(f"{group.name}: {scenario.name}", file=sys.stderr, flush=True)
+                result = await measure(scenario, duration=choice.duration, rounds=choice.rounds)
+                yield measured(group.name, group.state, result)

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.compare import Difference
+from bench.harness import Compared
 from bench.results import Document, Measured
 from cypher.errors import OperatorError
 
 #: A narrower table breaks the names of its scenarios.
-WIDTH = 150
+WIDTH = 160
 COLUMNS = ("scenario", "per second", "p50", "p95", "p99", "CPU s / 1000", "floor", "cost in floors", "must be")
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
@@ -23,7 +24,7 @@ def show(document: Document, console: Console) -> None:
     for (group, state), results in _groups(document):
         table = Table(*COLUMNS, title=f"[b]{group}[/b]: {escape(state)}", title_justify="left", title_style="")
         for result in results:
-            table.add_row(*map(escape, _cells(result)), style="red" if result.misses else None)
+            table.add_row(*map(escape, cells(result)), style="red" if result.misses else None)
         console.print(table)
     for line in about(document):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -43,7 +44,7 @@ def markdown(document: Document) -> str:
     lines = []
     for (group, state), results in _groups(document):
         lines += ["", f"### {group}", "", state, "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
-        lines += [_row(_cells(result)) for result in results]
+        lines += [_row(cells(result)) for result in results]
     return "\n".join([*(f"{line}  " for line in about(document)), *lines, ""])
 
 
@@ -80,15 +81,15 @@ def _groups(document: Document) -> Iterator[tuple[tuple[str, str], list[Measured
         yield key, list(results)
 
 
-def _cells(result: Measured) -> list[str]:
+def cells(result: Measured) -> list[str]:
+    """Write a result for COLUMNS."""
     return [
         result.name,
         f"{result.per_second:,.0f}" if result.per_second >= 10 else f"{result.per_second:.2f}",
         *map(duration, (result.p50, result.p95, result.p99)),
         f"{result.cpu:.3f}",
-        result.floor,
-        f"{result.ratio.middle:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f})"
-        + (" of CPU" if result.compared == "cpu" else ""),
+        result.floor + (", CPU" if result.compared is Compared.CPU else ""),
+        f"{result.ratio.middle:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f})",
         _promise(result),
     ]
 

@@ -1,4 +1,4 @@
-"""A small HTTP client, run as a process of its own: `python -m bench.load.client`.
+"""A small HTTP client, run as a process of its own: `python -m bench.load`.
 
 It reads jobs from standard input and writes outcomes to standard output, each with its length before it. It knows just
 enough HTTP/1.1 for the answers of Cypher: connections that are kept, bodies with a Content-Length.
@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import msgspec
 import uvloop
@@ -28,8 +29,8 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's own are not of its class, but have all that it has.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -117,7 +118,3 @@ def main() -> None:
         outcome = msgspec.msgpack.encode(uvloop.run(perform(job)))
         sys.stdout.buffer.write(len(outcome).to_bytes(HEADER_BYTES) + outcome)
         sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

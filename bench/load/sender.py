@@ -46,8 +46,11 @@ class Load:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(len(told).to_bytes(HEADER_BYTES) + told)
-        header = await self._process.stdout.readexactly(HEADER_BYTES)
-        said = await self._process.stdout.readexactly(int.from_bytes(header))
+        try:
+            header = await self._process.stdout.readexactly(HEADER_BYTES)
+            said = await self._process.stdout.readexactly(int.from_bytes(header))
+        except asyncio.IncompleteReadError as exc:
+            raise OperatorError("The client that sends requests has ended.") from exc
         return _good(msgspec.msgpack.decode(said, type=Outcome))
 
 
@@ -55,7 +58,7 @@ class Load:
 async def loads(folder: Path, *, may_use_wrk: bool = True) -> AsyncIterator[Load]:
     """Start a client process, and end it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.load.client"),
+        *(sys.executable, "-m", "bench.load"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -2,15 +2,12 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 
 from bench.harness import Scenario, Target, repeated
 from bench.people import DAY, SOURCE
 from bench.stands import SMALL, Stand, Stands
 
 CALLS = 100
-#: So few reads of a session are written down, as it is with people who use it all the time.
-UNWRITTEN = timedelta(seconds=15)
 
 
 async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
@@ -49,9 +46,10 @@ class Paths:
             assert await repos.users.find_login_record(next(self._turns).username)
 
     async def _session(self) -> None:
+        # Read and not written down, as nearly all uses of a session are.
         session_id = next(self._turns).session_id
         async with self._stand.open_.db.connection() as repos:
-            found = await repos.sessions.touch_sessions([session_id], idle=DAY, unwritten=UNWRITTEN)
+            found = await repos.sessions.touch_sessions([session_id], idle=DAY, unwritten=DAY)
         await found[session_id].open()
 
     async def _refresh(self) -> None:

@@ -80,6 +80,8 @@ class EmptyDatabase:
 
     async def run_files(self) -> None:
         with psycopg.connect(**connection_of(self._config)) as connection:
+            # They grant rights on yoyo's own table.
+            connection.execute("CREATE TABLE _yoyo_migration ()")
             for name in names():
                 connection.execute((sqlfiles.migrations_path() / f"{name}.sql").read_bytes())
                 connection.commit()
