@@ -19,8 +19,13 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit/test_layering.py tests/unit/test_tree.py
 
-bench: .venv/ready
-	$(BIN)/python -m bench
+bench: .venv/bench
+	$(BIN)/python -m bench --json bench/results/latest.json --report bench/results/report.html
+
+# With the peer that the rate limiter is compared with.
+.venv/bench: .venv/ready
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[bench]'
+	@touch $@
 
 .venv/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cypher needs Python 3.11 or later.")'

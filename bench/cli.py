@@ -7,14 +7,13 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
 import uvloop
 from redis import Redis
 from rich.console import Console
 
 from bench import compare, machine, report, results, suite, tables
 from bench.results import Document, Measured
-from bench.servers import Servers, connection_of, started
+from bench.servers import Servers, connected, started
 from bench.stands import SIZES, stands
 from bench.suite import Choice
 from cypher.errors import CypherError
@@ -73,9 +72,7 @@ def measure(arguments: argparse.Namespace) -> Document:
         )
 
 
-async def _measured(
-    servers: Servers, arguments: argparse.Namespace, choice: Choice
-) -> tuple[list[Measured], list[str]]:
+async def _run(servers: Servers, arguments: argparse.Namespace, choice: Choice) -> tuple[list[Measured], list[str]]:
     async with stands(servers, scale=arguments.scale, concurrency=arguments.concurrency) as made:
         return await suite.run(made, choice)
 
@@ -84,7 +81,7 @@ def server_versions(servers: Servers) -> list[str]:
     """Ask both servers what they are."""
     redis = servers.config.redis
     assert redis.url
-    with psycopg.connect(**connection_of(servers.config.postgres, database="postgres")) as connection:
+    with connected(servers.config.postgres, database="postgres") as connection:
         postgres = connection.info.server_version // 10_000
     with Redis.from_url(redis.url, password=redis.password.reveal() if redis.password else None) as client:
         about = client.info("server")

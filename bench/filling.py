@@ -8,10 +8,10 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from bench.people import Person
-from bench.servers import connection_of
+from bench.servers import connected
 from cypher.config import PostgresConfig
 
-Connection = psycopg.Connection[tuple[str, ...]]
+Connection = psycopg.Connection[tuple[object, ...]]
 
 #: By table: what differs from the original, its key, and where the copies come from.
 DRAWN = {
@@ -41,7 +41,7 @@ SHUFFLED = {
 
 def fill(config: PostgresConfig, original: Person, count: int) -> None:
     """Add `count` copies of a person with session and refresh token, then lay all rows out at random."""
-    with psycopg.connect(**connection_of(config), autocommit=True) as connection:
+    with connected(config) as connection:
         # To look for those without a session once for each row would take hours.
         connection.execute("SET work_mem = '256MB'")
         for table in DRAWN if count else ():
@@ -56,7 +56,7 @@ def _copies(connection: Connection, table: str, original: Person, count: int) ->
     found = connection.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = %s", [table]
     )
-    columns = [row[0] for row in found]
+    columns = [str(row[0]) for row in found]
     drawn = DRAWN[table]
     values = [SQL(drawn[name]) if name in drawn else SQL("original.") + Identifier(name) for name in columns]
     return SQL("INSERT INTO {} ({}) SELECT {} FROM {} AS original CROSS JOIN {} WHERE original.{} = {}").format(

@@ -47,7 +47,7 @@ class Servers:
                 migrate(config)
             yield config
         finally:
-            with psycopg.connect(**connection_of(config, database="postgres"), autocommit=True) as connection:
+            with connected(config, database="postgres") as connection:
                 connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(config.database)))
 
     def settings(self, postgres: PostgresConfig) -> dict[str, str]:
@@ -82,17 +82,18 @@ def started(folder: Path, environ: Mapping[str, str]) -> Iterator[Servers]:
             embedded.stop()
 
 
-def connection_of(config: PostgresConfig, *, database: str | None = None) -> dict[str, str | int | None]:
-    """Return what psycopg needs to connect as whoever owns the schema."""
+def connected(config: PostgresConfig, *, database: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
+    """Connect as whoever owns the schema; each statement commits."""
     password = config.migration_password if config.migration_user else config.password
-    return {
-        "host": ",".join(config.hosts),
-        "port": config.port,
-        "user": config.migration_user or config.user,
-        "password": _revealed(password) or None,
-        "dbname": database or config.database,
-        "sslmode": config.sslmode,
-    }
+    return psycopg.connect(
+        host=",".join(config.hosts),
+        port=config.port,
+        user=config.migration_user or config.user,
+        password=_revealed(password) or None,
+        dbname=database or config.database,
+        sslmode=config.sslmode or "prefer",
+        autocommit=True,
+    )
 
 
 def _revealed(secret: Secret | None) -> str:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 from bench.harness import Scenario, measure
 from bench.results import Measured, measured
@@ -25,7 +26,7 @@ from bench.stands import SMALL, Stands
 from cypher.app import Resources
 from cypher.errors import CypherError, OperatorError
 
-Scenarios = Callable[[Stands], AsyncGenerator[Scenario]]
+Scenarios = Callable[[Stands], AsyncIterator[Scenario]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,12 @@ class Group:
     scenarios: Scenarios
 
 
-def over_resources(scenarios: Callable[[Resources], AsyncGenerator[Scenario]]) -> Scenarios:
+def over_resources(scenarios: Callable[[Resources], AsyncIterator[Scenario]]) -> Scenarios:
     """Take scenarios that need nothing but what a service has open."""
 
     async def over(stands: Stands) -> AsyncIterator[Scenario]:
-        async with aclosing(scenarios((await stands.small()).open_)) as found:
-            async for scenario in found:
-                yield scenario
+        async for scenario in scenarios((await stands.small()).open_):
+            yield scenario
 
     return over
 
@@ -105,7 +105,8 @@ async def run(stands: Stands, choice: Choice) -> tuple[list[Measured], list[str]
 
 
 async def _measured(stands: Stands, group: Group, parts: list[str], choice: Choice) -> AsyncIterator[Measured]:
-    async with aclosing(group.scenarios(stands)) as scenarios:
+    # A generator, whatever it says: what it has started must end with it.
+    async with aclosing(cast(AsyncGenerator[Scenario, None], group.scenarios(stands))) as scenarios:
         async for scenario in scenarios:
             if any(part in scenario.name for part in parts):
                 print(f"{group.name}: {scenario.name}", file=sys.stderr, flush=True)

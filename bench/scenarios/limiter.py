@@ -8,12 +8,13 @@ from importlib.util import find_spec
 
 from redis.asyncio import Redis
 
-from bench.bare import bare_redis
-from bench.harness import Scenario, Target, repeated
+from bench.bare import CONNECTIONS, bare_redis
+from bench.harness import Scenario, Target, Work, repeated
 from bench.stands import Stands
 from bench.windows import Held, Window, insert_list, insert_set
 from cypher.app import Resources
 from cypher.clock import new_bytes
+from cypher.config import RedisConfig
 from cypher.ephemeral.rate_limiter import KIND, RateLimiter
 from cypher.ephemeral.sealed_values import key_name
 
@@ -49,13 +50,13 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
             scenario = partial(Scenario, name=window.name, work=_at_once(hit), size=HITS, prepare=restore)
             yield scenario(floor=_at_once(await _evalsha(redis, plain)), floor_name="EVALSHA")
             if peer:
-                floor = _at_once(_hit_of_limits(redis, peer))
+                floor = _at_once(_hit_of_limits(open_.config.redis, peer))
                 yield scenario(floor=floor, floor_name="limits, moving window", target=Target(ratio=0.25))
             for held in holders:
                 await held.forget()
 
 
-def _at_once(operation: Operation) -> Callable[[], Awaitable[object]]:
+def _at_once(operation: Operation) -> Work:
     return repeated(operation, HITS, at_once=AT_ONCE)
 
 
@@ -116,17 +117,24 @@ def _of_limits(redis: Redis, window: Window) -> Held:
     return Held(redis=redis, window=window, names=names, insert=insert_list, trim=trim)
 
 
-def _hit_of_limits(redis: Redis, held: Held) -> Operation:
+def _hit_of_limits(config: RedisConfig, held: Held) -> Operation:
     from limits import RateLimitItemPerHour
     from limits.aio.storage import RedisStorage
     from limits.aio.strategies import MovingWindowRateLimiter
 
-    item, identifiers = RateLimitItemPerHour(held.window.limit), held.window.identifiers
-    storage = RedisStorage("async+redis://", implementation="redispy", connection_pool=redis.connection_pool)
+    assert config.url
+    scheme, _, address = config.url.partition("://")
+    storage = RedisStorage(
+        f"async+{'redis+unix' if scheme == 'unix' else scheme}://{address}",
+        implementation="redispy",
+        protocol=2,
+        max_connections=CONNECTIONS,
+        password=config.password.reveal() if config.password else "",
+    )
     limiter = MovingWindowRateLimiter(storage)
+    item, identifiers = RateLimitItemPerHour(held.window.limit), held.window.identifiers
 
     async def hit() -> None:
-        place = held.next()
-        assert await limiter.hit(item, identifiers[place])
+        assert await limiter.hit(item, identifiers[held.next()])
 
     return hit

@@ -9,14 +9,13 @@ from functools import partial
 from uuid import UUID
 
 import opaque_ke_py
-import psycopg
 
 from bench.harness import Compared, Scenario, Target, repeated
 from bench.load import loads
 from bench.logins import Door, knock, log_in, log_in_with_totp
 from bench.people import PASSWORD, Registered, insert_user, register
 from bench.processes import service
-from bench.servers import connection_of
+from bench.servers import connected
 from bench.stands import Stand, Stands
 from cypher.auth.totp import new_secret
 from cypher.client.opaque import start_login
@@ -97,5 +96,5 @@ async def _enrol(stand: Stand, secret: bytes) -> dict[str, UUID]:
 
 async def _allow_codes_again(stand: Stand, user_ids: list[UUID]) -> None:
     """Forget which codes were used: each works once in its 30 seconds."""
-    with psycopg.connect(**connection_of(stand.postgres), autocommit=True) as connection:
+    with connected(stand.postgres) as connection:
         connection.execute("UPDATE users SET totp_last_step = NULL WHERE id = ANY(%s)", [user_ids])

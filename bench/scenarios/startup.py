@@ -7,11 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-import psycopg
-
 from bench.harness import Scenario, Tally
 from bench.processes import ROOT, service
-from bench.servers import Servers, connection_of
+from bench.servers import Servers, connected
 from bench.stands import Stand, Stands
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
@@ -79,9 +77,9 @@ class EmptyDatabase:
         assert len(migrate(self._config)) == len(names())
 
     async def run_files(self) -> None:
-        with psycopg.connect(**connection_of(self._config)) as connection:
+        with connected(self._config) as connection:
             # They grant rights on yoyo's own table.
             connection.execute("CREATE TABLE _yoyo_migration ()")
             for name in names():
-                connection.execute((sqlfiles.migrations_path() / f"{name}.sql").read_bytes())
-                connection.commit()
+                with connection.transaction():
+                    connection.execute((sqlfiles.migrations_path() / f"{name}.sql").read_bytes())
