@@ -128,7 +128,7 @@ def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
     if key.algorithm is Algorithm.FERNET:
         # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
         token = ciphertext.encode("ascii")
-        if base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)) != token:
+        if not base64url.is_canonical(token):
             raise ValueError("not the token as it was made")
         return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
     raw = base64url.decode(ciphertext)

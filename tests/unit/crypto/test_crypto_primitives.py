@@ -1,5 +1,6 @@
 """Blind index, signing, keyed hash, fake records, text form."""
 
+import base64
 import hashlib
 import hmac
 
@@ -77,3 +78,18 @@ def test_every_value_has_one_text(value: bytes) -> None:
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"base64|padding|ascii|characters"):
         base64url.decode(text)
+
+
+def same_when_encoded_again(text: bytes) -> bool:
+    try:
+        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(text)) == text
+    except ValueError:
+        return False
+
+
+@given(st.one_of(st.binary(max_size=12), st.text("ABgw8_-=+", max_size=12).map(str.encode)))
+def test_a_text_is_canonical_when_its_value_is_encoded_as_it(text: bytes) -> None:
+    assert base64url.is_canonical(text) == same_when_encoded_again(text)
+    whole = base64.urlsafe_b64encode(text)
+    assert base64url.is_canonical(whole)
+    assert not base64url.is_canonical(whole + b"\n")
