@@ -1,8 +1,5 @@
 """Finds a sealed value without opening every row. An index tells that two values are equal and nothing else."""
 
-import hmac
-
-from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import Key, Purpose
 
@@ -35,5 +32,4 @@ class BlindIndex:
 
 def _index(key: Key, value: str | bytes, field: str) -> bytes:
     message = value.encode() if isinstance(value, str) else value
-    field_key = derive(key.secret, b"cypher/v1/index\x00" + field.encode())
-    return hmac.digest(field_key, message, "sha256")[:LENGTH]
+    return key.mac.under(b"cypher/v1/index\x00" + field.encode()).of(message)[:LENGTH]

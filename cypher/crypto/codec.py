@@ -14,7 +14,6 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cypher.crypto import base64url
-from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import COUNTED, SEALING, Algorithm, Key, Purpose, UnknownKey
 from cypher.errors import FieldDoesNotOpen
@@ -112,7 +111,7 @@ class FieldCodec:
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
     _require_sealing(key)
-    cell_key = derive(key.secret, info)
+    cell_key = key.mac.derive(info)
     if key.algorithm is Algorithm.FERNET:
         return Fernet(base64.urlsafe_b64encode(cell_key)).encrypt(plaintext).decode("ascii")
     # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
@@ -124,7 +123,7 @@ def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
     _require_sealing(key)
     if not isinstance(ciphertext, str):
         raise ValueError("NULL in the row where a sealed value should be")
-    cell_key = derive(key.secret, info)
+    cell_key = key.mac.derive(info)
     if key.algorithm is Algorithm.FERNET:
         # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
         token = ciphertext.encode("ascii")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cypher.crypto.derive import KeyedMac
+
 
 class Purpose(StrEnum):
     """What a key is for; it serves nothing else."""
@@ -120,6 +122,10 @@ class Key(KeyInfo):
     """An unwrapped key. `secret` has 32 bytes (an Ed25519 seed likewise), a server setup of OPAQUE 128."""
 
     secret: bytes = field(repr=False, compare=False)
+    mac: KeyedMac = field(init=False, repr=False, compare=False)  #: for what is derived from it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac", KeyedMac(self.secret))
 
 
 class UnknownKey(LookupError):

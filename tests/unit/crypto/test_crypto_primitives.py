@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cypher.crypto import base64url
 from cypher.crypto.blind_index import BlindIndex
+from cypher.crypto.derive import KeyedMac
 from cypher.crypto.fake import fake_record
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.mac import keyed_hash
@@ -93,3 +94,13 @@ def test_a_text_is_canonical_when_its_value_is_encoded_as_it(text: bytes) -> Non
     whole = base64.urlsafe_b64encode(text)
     assert base64url.is_canonical(whole)
     assert not base64url.is_canonical(whole + b"\n")
+
+
+@given(key=st.binary(min_size=1, max_size=200), message=st.binary(max_size=200), info=st.binary(max_size=40))
+def test_a_key_worked_in_once_gives_the_same_macs(key: bytes, message: bytes, info: bytes) -> None:
+    mac = KeyedMac(key)
+    for _ in range(2):
+        assert mac.of(message) == hmac.digest(key, message, "sha256")
+        derived = hmac.digest(key, info + b"\x01", "sha256")
+        assert mac.derive(info) == derived
+        assert mac.under(info).of(message) == hmac.digest(derived, message, "sha256")
