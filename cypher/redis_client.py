@@ -4,15 +4,20 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, Self, TypeVar
+from hashlib import sha1
+from typing import Protocol, Self, TypeVar, cast
 
+import hiredis
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
@@ -22,6 +27,9 @@ from cypher.errors import RedisUnavailable
 
 T = TypeVar("T")
 
+#: Its stub takes commands of one word only.
+_pack = cast(Callable[[tuple[str | bytes | int, ...]], bytes], hiredis.pack_command)
+
 CONNECT_SECONDS = 0.2
 COMMAND_SECONDS = 0.25
 #: The steps of one command (a free connection, connect, AUTH, the command) have a time-out each; this bounds their sum.
@@ -30,7 +38,8 @@ WHOLE_SECONDS = 0.5
 CONNECTIONS = 64
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
-#: MGETs under way at once: while they are, further keys gather. With one alone, keys would wait for a slow one.
+#: MGETs under way at once, and rows of script calls: while they are, more gather. With one alone, all would wait for a
+#: slow one.
 TURNS = 2
 FAILURES = 5
 REST_SECONDS = 1.0
@@ -40,6 +49,15 @@ class Script(Protocol):
     """A loaded Lua script: call it with its KEYS and ARGV."""
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScriptCall:
+    """One call of a script; never the same as another one, whatever it says."""
+
+    digest: str
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int]
 
 
 class Breaker:
@@ -75,6 +93,8 @@ class RedisClient:
         self._redis = redis
         self._breaker = Breaker(clock)
         self._values = Coalescer(self._get_each, most=SLICE, turns=TURNS)
+        self._scripts = Coalescer(self._run_each, most=SLICE, turns=TURNS)
+        self._sources: dict[str, str] = {}
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
@@ -147,17 +167,54 @@ class RedisClient:
                 return
 
     def script(self, source: str) -> Script:
-        """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
-        registered = self._redis.register_script(source)
+        """Return a callable for a Lua script's text; it is sent once and then named by its digest.
+
+        All calls of one turn of the loop are one round trip; each is decided on its own.
+        """
+        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self._sources[digest] = source
 
         async def run(keys: Sequence[str], args: Sequence[str | bytes | int]) -> object:
-            return await self._guarded(lambda: registered(keys=list(keys), args=list(args)))
+            answer = await self._scripts.get(ScriptCall(digest, keys, args))
+            if isinstance(answer, RedisError):
+                raise RedisUnavailable from answer
+            return answer
 
         return run
 
     async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
         found = await self._guarded(lambda: self._redis.mget(keys))
         return dict(zip(keys, map(_value, found), strict=True))
+
+    async def _run_each(self, calls: list[ScriptCall]) -> dict[ScriptCall, object]:
+        answers = dict(zip(calls, await self._guarded(partial(self._ask_each, calls)), strict=True))
+        unknown = [call for call, answer in answers.items() if isinstance(answer, NoScriptError)]
+        if unknown:
+            for digest in {call.digest for call in unknown}:
+                await self._guarded(partial(self._redis.script_load, self._sources[digest]))
+            answers |= zip(unknown, await self._guarded(partial(self._ask_each, unknown)), strict=True)
+        return answers
+
+    async def _ask_each(self, calls: list[ScriptCall]) -> list[object]:
+        """Send all calls, then read all answers, of which each may be an error.
+
+        By hand: a pipeline of redis-py takes 12 µs more for each of 64 calls.
+        """
+        packed = b"".join(map(_packed, calls))
+        pool = self._redis.connection_pool
+        connect: Callable[[], Awaitable[AbstractConnection]] = pool.get_connection
+        connection = await connect()
+        all_read = False
+        try:
+            await connection.send_packed_command(packed)
+            answers = [await _answer(connection) for _ in calls]
+            all_read = True
+        finally:
+            if not all_read:
+                # Or the next one who is given this connection would read what was meant for these.
+                await connection.disconnect(nowait=True)
+            await pool.release(connection)
+        return answers
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():
@@ -178,3 +235,16 @@ class RedisClient:
 
 def _value(answer: object) -> bytes | None:
     return answer if isinstance(answer, bytes) else None
+
+
+def _packed(call: ScriptCall) -> bytes:
+    return _pack((b"EVALSHA", call.digest, len(call.keys), *call.keys, *call.args))
+
+
+async def _answer(connection: AbstractConnection) -> object:
+    try:
+        # Without a time-out of its own, which costs more than to read what has arrived: all together have one.
+        answer: object = await connection.read_response(timeout=math.inf)
+    except ResponseError as exc:
+        return exc
+    return answer

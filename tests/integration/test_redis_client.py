@@ -176,6 +176,28 @@ async def test_script_is_sent_again_after_the_server_forgot_it(client: RedisClie
     assert await run(["key"], [7]) == [b"key", b"7"]
 
 
+async def test_scripts_called_together_are_each_run_and_answered(client: RedisClient, server: OwnServer) -> None:
+    count, refuse = client.script("return redis.call('INCR', KEYS[1])"), client.script("return redis.error_reply('no')")
+    calls = [*(count(["key"], []) for _ in range(5)), refuse([], []), count(["key"], [])]
+    *counted, refused, last = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted([*counted, last]) == [1, 2, 3, 4, 5, 6]
+    assert isinstance(refused, RedisUnavailable)
+    async with Redis.from_url(server.url) as raw:
+        # One EVALSHA for each, the rows that were sent before the server knew the scripts, and no others.
+        assert (await raw.info("commandstats"))["cmdstat_evalsha"]["calls"] == 2 * len(calls)
+
+
+async def test_answers_to_scripts_that_were_given_up_reach_nobody_else(client: RedisClient, server: OwnServer) -> None:
+    run = client.script("return ARGV[1]")
+    assert await run([], ["loaded"]) == b"loaded"
+    server.freeze()
+    results = await asyncio.gather(*(run([], [f"{n}"]) for n in range(8)), return_exceptions=True)
+    assert {type(result) for result in results} == {RedisUnavailable}
+    server.thaw()
+    assert await asyncio.gather(*(run([], [f"later-{n}"]) for n in range(8))) == [b"later-%d" % n for n in range(8)]
+    assert await client.get("nothing") is None
+
+
 async def test_refusals_do_not_open_the_breaker(client: RedisClient) -> None:
     run = client.script("return redis.error_reply('no')")
     for _ in range(FAILURES + 1):

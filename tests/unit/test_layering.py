@@ -48,6 +48,7 @@ ONLY_IN = {
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
+    "hiredis": ("redis_client.py",),
     "jwt": ("auth/access_tokens.py",),
     "opaque_ke_py": ("auth/opaque.py", "client/opaque.py"),
     "precis_i18n": ("auth/usernames.py",),
