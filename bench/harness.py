@@ -62,6 +62,7 @@ class Scenario:
     compared: Compared = Compared.TIME
     target: Target = NOTHING_PROMISED
     rounds: int = 10  #: at least so many, however long they take
+    warm_up: int = 1  #: rounds before them, which do not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +122,15 @@ def cpu_per_operation(rounds: Sequence[Round]) -> float:
 
 
 async def measure(scenario: Scenario, *, duration: float, rounds: int | None = None) -> Result:
-    """Warm up once, then alternate scenario and floor for about `duration` seconds, and for a few rounds at least.
+    """Warm up, then alternate scenario and floor for about `duration` seconds, and for a few rounds at least.
 
     Each round begins with the one that the last round ended with, so that neither always comes second. `rounds` stands
     in for the scenario's own least number.
     """
     least = scenario.rounds if rounds is None else rounds
-    await _work(scenario)
-    await _floor(scenario)
+    for _ in range(scenario.warm_up):
+        await _work(scenario)
+        await _floor(scenario)
     mine: list[Round] = []
     floors: list[Round] = []
     end = time.perf_counter() + duration

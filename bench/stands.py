@@ -56,6 +56,9 @@ class Stands:
             self._made[rows] = await self._closing.enter_async_context(_stand(self.servers, rows))
         return self._made[rows]
 
+    async def empty(self) -> Stand:
+        return await self.of(0)
+
     async def small(self) -> Stand:
         return await self.of(SMALL)
 
@@ -78,8 +81,9 @@ async def _stand(servers: Servers, rows: int) -> AsyncIterator[Stand]:
     with servers.database() as postgres:
         settings = servers.settings(postgres)
         async with resources(load(settings, None), SystemClock(), may_create_keys=True) as open_:
-            people = await seed(open_, SMALL)
-            fill(postgres, people[0], rows - SMALL)
+            people = await seed(open_, min(rows, SMALL))
+            if people:
+                fill(postgres, people[0], rows - len(people))
             yield Stand(
                 rows=rows,
                 settings=settings,

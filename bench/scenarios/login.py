@@ -43,6 +43,8 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
         compared=Compared.CPU,
         target=MOST,
         rounds=5,
+        # Until every connection of its pool knows every statement.
+        warm_up=3,
     )
     async with service(stand.settings, stand.folder) as running, loads(stand.folder) as load:
         door = Door(running, load, AT_ONCE)

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from cryptography.fernet import Fernet
 
-from bench.harness import Scenario
+from bench.harness import Scenario, Target
 from cypher.app import Resources, reencryption
 from cypher.clock import new_bytes, new_id
 from cypher.crypto.codec import Cell
@@ -20,13 +20,14 @@ from cypher.maintenance.reencryption import BATCH
 from cypher.repositories.refresh_tokens import TokenMetadata
 
 VALUES = 5000
+MOST = Target(ratio=1 / 0.8)
 DAY = timedelta(days=1)
 
 
-async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
+async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[Scenario]:
     """Yield the scenario over rows of one session, which are gone afterwards."""
     old = open_.ring.primary(Purpose.DATA)
-    user_id = await _insert_rows(open_)
+    user_id = await _insert_rows(open_, values)
     rotate(open_.ring, Purpose.DATA)
     new = open_.ring.primary(Purpose.DATA)
     config = open_.config.postgres
@@ -43,7 +44,7 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
 
     async def sweep() -> None:
         done = await reencryption(open_, None).run()
-        assert done.moved >= VALUES
+        assert done.moved >= values
 
     async def by_hand() -> None:
         await _move_by_hand(connection, old, new)
@@ -51,12 +52,14 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
     try:
         await sweep()
         yield Scenario(
-            name=f"re-encrypt {VALUES} values",
+            name=f"re-encrypt {values:,} values",
             prepare=back,
             work=sweep,
             floor=by_hand,
             floor_name="the same by hand",
-            size=VALUES,
+            size=values,
+            target=MOST,
+            rounds=3,
         )
     finally:
         await reencryption(open_, None).run()
@@ -64,7 +67,7 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
         await connection.close()
 
 
-async def _insert_rows(open_: Resources) -> UUID:
+async def _insert_rows(open_: Resources, values: int) -> UUID:
     user_id, session_id = new_id(open_.clock), new_id(open_.clock)
     async with open_.upkeep.transaction() as repos:
         await repos.users.insert_user(
@@ -84,7 +87,7 @@ async def _insert_rows(open_: Resources) -> UUID:
             idle=DAY,
             absolute=DAY,
         )
-        for _ in range(VALUES):
+        for _ in range(values):
             await repos.refresh_tokens.insert_first(
                 token_hash=new_bytes(32),
                 session_id=session_id,

@@ -37,7 +37,7 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
     record = base64url(register(stand.open_).record)
     async with service(stand.settings, stand.folder) as running, loads(stand.folder) as load:
         door = Door(running, load, AT_ONCE)
-        scenario = partial(Scenario, size=REQUESTS, cpu=running.cpu, rounds=5)
+        scenario = partial(Scenario, size=REQUESTS, cpu=running.cpu, rounds=5, warm_up=3)
         for name, work, steps in (
             ("refresh", Refreshing(door, [person.refresh_token for person in people]).turn, 1),
             ("introspection", introspecting(door, service_token, [person.access_token for person in people]), 1),

@@ -11,12 +11,13 @@ LONGEST_FILE = 300
 LONGEST_FUNCTION = 50
 
 FILES = sorted((ROOT / "cypher").rglob("*.py"))
+BENCH = sorted((ROOT / "bench").rglob("*.py"))
 SQL = sorted((ROOT / "sql").glob("*.sql"))
 MIGRATIONS = sorted((ROOT / "migrations").iterdir())
 names = {"ids": lambda path: str(path.relative_to(ROOT))}
 
 
-@pytest.mark.parametrize("file", FILES, **names)
+@pytest.mark.parametrize("file", FILES + BENCH, **names)
 def test_file_and_its_functions_fit_on_a_few_screens(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= LONGEST_FILE
     for node in ast.walk(ast.parse(file.read_text())):
@@ -25,7 +26,7 @@ def test_file_and_its_functions_fit_on_a_few_screens(file: Path) -> None:
             assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
 
 
-@pytest.mark.parametrize("file", FILES, **names)
+@pytest.mark.parametrize("file", FILES + BENCH, **names)
 def test_module_says_what_it_is_for(file: Path) -> None:
     assert ast.get_docstring(ast.parse(file.read_text()))
 
