@@ -9,7 +9,7 @@ from bench.harness import Compared, Result, Target, cpu_per_operation, latencies
 from bench.machine import Setting
 from cypher.errors import OperatorError
 
-#: Counted on when an older file could not be read any more.
+#: Counted on whenever older files would be read wrongly.
 FORM = 1
 
 
@@ -83,11 +83,14 @@ def measured(group: str, state: str, result: Result) -> Measured:
 def read(file: Path) -> Document:
     """Read a run that was kept with `--json`."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Document)
+        document = msgspec.json.decode(file.read_bytes(), type=Document)
     except OSError as exc:
         raise OperatorError(f"{file} cannot be read: {exc.strerror}.") from exc
     except (msgspec.DecodeError, msgspec.ValidationError) as exc:
-        raise OperatorError(f"{file} is not what --json writes (form {FORM}): {exc}.") from exc
+        raise OperatorError(f"{file} is not what --json writes: {exc}.") from exc
+    if document.form != FORM:
+        raise OperatorError(f"{file} has form {document.form}, and form {FORM} is read here: measure anew.")
+    return document
 
 
 def write(document: Document, file: Path) -> None:

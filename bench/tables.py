@@ -15,7 +15,7 @@ from cypher.errors import OperatorError
 
 #: A narrower table breaks the names of its scenarios.
 WIDTH = 160
-COLUMNS = ("scenario", "per second", "p50", "p95", "p99", "CPU s / 1000", "floor", "cost in floors", "must be")
+COLUMNS = ("scenario", "per second", "p50", "p95", "p99", "CPU s / 1000 (floor)", "floor", "cost in floors", "must be")
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 
@@ -87,7 +87,7 @@ def cells(result: Measured) -> list[str]:
         result.name,
         f"{result.per_second:,.0f}" if result.per_second >= 10 else f"{result.per_second:.2f}",
         *map(duration, (result.p50, result.p95, result.p99)),
-        f"{result.cpu:.3f}",
+        f"{result.cpu:.3f} ({result.floor_cpu:.3f})",
         result.floor + (", CPU" if result.compared is Compared.CPU else ""),
         f"{result.ratio.middle:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f})",
         _promise(result),

@@ -1,0 +1,60 @@
+"""The bench suite as a person runs it: on servers of its own, with everything that it writes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: Two cheap ones, one round each.
+CHEAP = ("--scenario", "codec:64 B, 1 key", "--scenario", "cache:miss", "--duration", "0", "--rounds", "1")
+
+
+def bench(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run it where no `.env` and no `.cypher` are."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    (folder / "tmp").mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_short_run_measures_keeps_draws_and_compares_and_leaves_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- measured -->\n<!-- end of measured -->\n")
+    ran = bench(tmp_path, *CHEAP, "--json", "run.json", "--report", "report.html", "--markdown", "page.md")
+    assert ran.returncode == 0, ran.stderr
+    assert "seal 64 B, 1 key" in ran.stdout
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert [result["name"] for result in run["results"]] == [
+        *("seal 64 B, 1 key", "open 64 B, 1 key"),
+        *("miss, one at a time", "miss, 16 at once"),
+    ]
+    assert all(result["ratio"][1] > 0 for result in run["results"])
+    assert {"commit", "machine", "versions", "command"} <= run["setting"].keys()
+    assert "<svg" in (tmp_path / "report.html").read_text()
+    assert "| miss, 16 at once |" in page.read_text()
+    assert {file.name for file in tmp_path.iterdir()} == {"run.json", "report.html", "page.md", "tmp"}
+    assert not list((tmp_path / "tmp").iterdir())
+
+    for result in run["results"]:
+        result["ratio"] = [number / 100 for number in result["ratio"]]
+    (tmp_path / "before.json").write_text(json.dumps(run))
+    compared = bench(tmp_path, "--read", "run.json", "--compare", "before.json")
+    assert compared.returncode == 1
+    assert "4 regressions: more than 15% above before.json." in compared.stdout
+    assert bench(tmp_path, "--read", "run.json", "--compare", "run.json").returncode == 0
+
+
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:
+    for arguments, sentence in (
+        (["--scenario", "everything"], "bench: There is no scenario everything, but there are: codec, "),
+        (["--read", "none.json"], "bench: none.json cannot be read: No such file or directory."),
+    ):
+        ran = bench(tmp_path, *arguments)
+        assert ran.returncode == 2
+        assert ran.stderr.startswith(sentence)
+        assert ran.stderr.count("\n") == 1
