@@ -82,7 +82,7 @@ async def test_wrong_answer_is_not_measured(counted: Counted, load: Load) -> Non
 
 
 async def test_first_wrong_answer_is_quoted(counted: Counted, own_load: Load) -> None:
-    with pytest.raises(OperatorError, match="GET /missing HTTP/1.1 was answered 404: b'/missing/missing"):
+    with pytest.raises(OperatorError, match=r"GET /missing HTTP/1\.1 was answered 404: b'/missing/missing"):
         await own_load.each(counted.port, [get("/a"), get("/missing")], at_once=2)
     outcome = await own_load.each(counted.port, [get("/missing")], at_once=2, status=404)
     assert len(outcome.bodies) == 1
