@@ -11,6 +11,7 @@ import pytest
 from cypher.config import Config, Secret, load
 from cypher.config.factors import FactorLimits
 from cypher.config.limits import Category, LimitsConfig
+from cypher.config.redis import RedisServers, servers_of
 from cypher.errors import SettingsRefused
 from cypher.settings import Limit
 
@@ -265,6 +266,15 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("REDIS_URL", "redis://"),
         ("REDIS_URL", "unix://"),
         ("REDIS_URL", "redis://cache?socket_timeout=99"),
+        ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis+sentinel://a:1,b:2"),
+        ("REDIS_URL", "redis+sentinel://a:1,:2/primary"),
+        ("REDIS_URL", "redis+sentinel://a:1,b:port/primary"),
+        ("REDIS_URL", "redis+sentinel://a:1/primary/first"),
+        ("REDIS_URL", "redis+cluster://a:1,b:2/1"),
+        ("REDIS_URL", "redis+cluster://"),
+        ("REDIS_URL", "redis+cluster://a?socket_timeout=99"),
+        ("REDIS_URL", "redis+nowhere://a"),
         ("LOG_FORMAT", "xml"),
         ("MFA_FLOW_SECONDS", "0"),
         ("REAUTHENTICATION_SECONDS", "86401"),
@@ -295,6 +305,31 @@ def test_redis_urls(url: str) -> None:
     config = load({"REDIS_URL": url, "REDIS_PASSWORD": "p"}, None)
     assert config.redis.url == url
     assert config.redis.password == Secret("p")
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        (
+            "redis+cluster://a,b:7001",
+            RedisServers(nodes=(("a", 6379), ("b", 7001)), primary=None, each="redis://a:6379/"),
+        ),
+        (
+            "rediss+sentinel://u@[::1]:1,b/main/2?ssl_ca_certs=/ca",
+            RedisServers(
+                nodes=(("::1", 1), ("b", 26379)), primary="main", each="rediss://u@[::1]:1/2?ssl_ca_certs=/ca"
+            ),
+        ),
+        ("redis://a,b", None),
+    ],
+)
+def test_urls_of_several_servers(url: str, servers: RedisServers | None) -> None:
+    assert servers_of(url) == servers
+
+
+def test_the_password_of_several_servers_is_kept_apart() -> None:
+    config = load({"REDIS_URL": "redis+sentinel://u:hidden%2F@a:1,b:2/main"}, None).redis
+    assert (config.url, config.password) == ("redis+sentinel://u@a:1,b:2/main", Secret("hidden/"))
 
 
 def test_addresses_of_version_6_are_bracketed() -> None:

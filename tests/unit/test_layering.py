@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 LAYERS = (
     {"errors", "clock", "coalescing", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
-    {"postgres", "postgres_keys", "redis_client", "migrate"},
+    {"postgres", "postgres_keys", "redis_client", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
@@ -25,6 +25,7 @@ BESIDE = {
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
+    ("redis_client", "redis_servers"),
     ("maintenance", "auth"),
     ("serving", "app"),
     ("moving", "app"),
@@ -54,7 +55,7 @@ ONLY_IN = {
     # Blocking: yoyo needs it to migrate, and a key store is used from threads.
     "psycopg": ("migrate.py", "postgres_keys.py"),
     "pyotp": ("auth/totp.py",),
-    "redis": ("redis_client.py",),
+    "redis": ("redis_client.py", "redis_servers.py"),
     "rich": ("commands/", "demo.py"),
     "segno": ("auth/totp.py",),
     "typer": ("cli.py", "commands/"),
