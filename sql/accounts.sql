@@ -7,6 +7,18 @@ SELECT id, username, username_key_id, totp_enabled, created_at, password_changed
   FROM users
  WHERE id = $1;
 
+-- name: get_person :one
+-- params: user_id
+SELECT id, username, username_key_id, is_active, totp_enabled, locked_until, created_at, last_login_at
+  FROM users
+ WHERE id = $1;
+
+-- name: find_person :one
+-- params: username_indexes
+SELECT id, username, username_key_id, is_active, totp_enabled, locked_until, created_at, last_login_at
+  FROM users
+ WHERE username_index = ANY($1::bytea[]);
+
 -- name: list_people :many
 -- params: after, most
 -- In the order of their ids, which is that of their beginnings.

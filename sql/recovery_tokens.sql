@@ -11,15 +11,19 @@ RETURNING expires_at;
 
 -- name: find_credential :one
 -- params: token_hash, username_indexes
--- What a new password must still find unchanged, of the person whose token and name these are. One query for all that
--- can be wrong: without a good token nothing is read of any person.
+-- What a new password must still find unchanged, of the person whose token and name these are. The token is looked for
+-- first: without a good one nothing is read of any person, and a name that somebody has takes no longer than another.
+WITH token AS MATERIALIZED (
+    SELECT user_id
+      FROM recovery_tokens
+     WHERE token_hash = $1
+       AND used_at IS NULL
+       AND expires_at > now()
+)
 SELECT u.id, u.opaque_credential_id, u.sessions_revoked_at
-  FROM recovery_tokens t
+  FROM token t
   JOIN users u ON u.id = t.user_id
- WHERE t.token_hash = $1
-   AND t.used_at IS NULL
-   AND t.expires_at > now()
-   AND u.username_index = ANY($2::bytea[]);
+ WHERE u.username_index = ANY($2::bytea[]);
 
 -- name: use_token :execrows
 -- params: token_hash, user_id

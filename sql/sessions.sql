@@ -170,3 +170,9 @@ SELECT session_id
   FROM user_sessions
  WHERE user_id = $1
    AND revoked_at > now() - INTERVAL '10 minutes';
+
+-- name: list_lately_revoked :many
+-- The same of everybody, for as long as a cache may trust a document and twice that.
+SELECT session_id
+  FROM user_sessions
+ WHERE revoked_at > now() - INTERVAL '1 minute';

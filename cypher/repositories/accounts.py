@@ -77,6 +77,15 @@ class AccountRepository:
             last_login_at=row["last_login_at"],
         )
 
+    async def get_person(self, user_id: UUID) -> ListedPerson | None:
+        row = await self._run.one(sql.get_person, user_id)
+        return await self._listed(row) if row else None
+
+    async def find_person(self, username: str) -> ListedPerson | None:
+        """Return the person of this name, which must be in its canonical form."""
+        row = await self._run.one(sql.find_person, await self._index.indexes(username, USERNAME))
+        return await self._listed(row) if row else None
+
     async def list_people(self, after: UUID, most: int) -> list[ListedPerson]:
         """Return the next people after an id, oldest first."""
         return [await self._listed(row) for row in await self._run.many(sql.list_people, after, most)]

@@ -49,6 +49,7 @@ class Rotation:
 class KeptToken:
     """What is kept of a token, which is not the token."""
 
+    token_hash: bytes  #: 32 bytes
     session_id: UUID
     metadata: TokenMetadata | None  #: opened here, sealed in the row
     issued_at: datetime
@@ -74,9 +75,9 @@ class RefreshTokenRepository:
         found = await self._run.value(sql.find_session_id, token_hash)
         return found if isinstance(found, UUID) else None
 
-    async def list_tokens(self, user_id: UUID, most: int) -> list[KeptToken]:
-        """Return a person's tokens, newest first."""
-        return [await self._kept(row) for row in await self._run.many(sql.list_tokens, user_id, most)]
+    async def list_tokens(self, user_id: UUID, before: tuple[datetime, bytes], most: int) -> list[KeptToken]:
+        """Return the next tokens of a person before a moment and a hash, newest first."""
+        return [await self._kept(row) for row in await self._run.many(sql.list_tokens, user_id, *before, most)]
 
     async def rotate(
         self,
@@ -123,6 +124,7 @@ class RefreshTokenRepository:
             opened = await self._codec.open(Sealed(row["metadata"], row["metadata_key_id"]), cell)
             metadata = msgspec.json.decode(opened, type=TokenMetadata)
         return KeptToken(
+            token_hash=row["token_hash"],
             session_id=row["session_id"],
             metadata=metadata,
             issued_at=row["issued_at"],

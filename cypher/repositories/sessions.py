@@ -51,11 +51,6 @@ class SessionFilter:
     created_before: datetime | None = None
     seen_before: datetime | None = None
 
-    @property
-    def everything_of_somebody(self) -> bool:
-        """Whether all sessions of one person, or of everybody, are meant."""
-        return self.aal is None and self.created_before is None and self.seen_before is None
-
 
 class SessionRepository:
     """The table `user_sessions`."""
@@ -174,6 +169,10 @@ class SessionRepository:
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
+
+    async def list_lately_revoked(self) -> list[UUID]:
+        """Return the ids of everybody's sessions that ended in the last minute. Reads the whole table."""
+        return [row["session_id"] for row in await self._run.many(sql.list_lately_revoked)]
 
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))

@@ -18,7 +18,7 @@ LAYERS = (
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {"app", "account_parts", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -26,6 +26,7 @@ BESIDE = {
     ("config", "master_password"),
     ("logs", "config"),
     ("maintenance", "auth"),
+    ("app", "account_parts"),
     ("serving", "app"),
     ("moving", "app"),
     ("demo", "app"),
