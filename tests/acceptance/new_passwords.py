@@ -2,12 +2,29 @@
 
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import opaque_ke_py as opaque
 
 from tests.acceptance.person import Answer, Person, b64, unb64
 
 NEW = b"another horse another battery"
+
+
+def id_of(login: dict[str, Any]) -> UUID:
+    """Return whose session a login has made."""
+    return UUID(login["session"]["user_id"])
+
+
+async def opens(person: Person, password: bytes) -> bool:
+    """Tell whether a password is the person's; leaves a session behind if it is."""
+    same = Person(person.http, person.url, person.username, password)
+    started, state = await same.start_login()
+    try:
+        proof = same.prove(started, state)
+    except ValueError:
+        return False
+    return (await same.post("/v1/login/finish", proof)).status == 200
 
 
 @cache
