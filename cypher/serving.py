@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from cypher.app import Resources, background_reencryption, build_services, resources
+from cypher.auth import Services
+from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
 from cypher.config import Config
 from cypher.errors import OperatorError
@@ -15,6 +17,7 @@ from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
+from cypher.web.webhook import Webhook
 
 logger = logging.getLogger("cypher")
 
@@ -33,8 +36,11 @@ async def serve(config: Config, clock: Clock, announce: str) -> None:
 @asynccontextmanager
 async def running(config: Config, clock: Clock, *, port: int | None = None) -> AsyncIterator[WebServer]:
     """Run a service inside the block; `port` 0 takes a free one."""
-    async with resources(config, clock, may_create_keys=True) as open_:
-        app = make_web_app(build_services(open_), config)
+    async with (
+        resources(config, clock, may_create_keys=True) as open_,
+        delivering(open_, build_services(open_)) as services,
+    ):
+        app = make_web_app(services, config)
         chosen = config.http.port if port is None else port
         try:
             server = await WebServer.start(app, config.http.host, chosen, drain=timedelta(seconds=30))
@@ -57,6 +63,24 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.stop()
+
+
+@asynccontextmanager
+async def delivering(open_: Resources, services: Services) -> AsyncIterator[Services]:
+    """Bring to RECOVERY_WEBHOOK, if there is one, what people ask for inside the block, and then what is left of it."""
+    config = open_.config.recovery.webhook
+    if config is None:
+        yield services
+        return
+    async with Webhook.open(config, open_.clock) as webhook:
+        deliveries = Deliveries(services.recovery_requests, webhook.deliver)
+        task = asyncio.create_task(repeat(deliveries.work))
+        try:
+            yield services
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await deliveries.settle()
 
 
 def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:

@@ -18,6 +18,7 @@ from cypher.repositories import Repositories
 #: What else than an address a category is counted by.
 FORMS = {
     Category.LOGIN_NAME: "a username",
+    Category.RECOVERY_NAME: "a username",
     Category.LOGIN_DEVICE: "a device's id",
     Category.LOGIN_NAME_ADDRESS: "a username and an address ('alice 192.0.2.7')",
 }
@@ -114,7 +115,7 @@ def canonical_identifier(category: Category, text: str) -> str:
     """Return the form in which a subject is counted: a name, an address, a device's id, or `NAME ADDRESS`."""
     try:
         match category:
-            case Category.LOGIN_NAME:
+            case Category.LOGIN_NAME | Category.RECOVERY_NAME:
                 return usernames.normalise(text)
             case Category.LOGIN_DEVICE:
                 return str(UUID(text))

@@ -15,6 +15,7 @@ from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
 from cypher.config.limits import Category, LimitsConfig, read_limits
 from cypher.config.log import LogConfig, read_log
 from cypher.config.postgres import PostgresConfig, read_postgres
+from cypher.config.recovery import RecoveryConfig, WebhookConfig, read_recovery
 from cypher.config.redis import RedisConfig, read_redis
 from cypher.config.sessions import SessionsConfig, read_sessions
 from cypher.errors import SettingsRefused
@@ -31,9 +32,11 @@ __all__ = [
     "LogConfig",
     "Network",
     "PostgresConfig",
+    "RecoveryConfig",
     "RedisConfig",
     "Secret",
     "SessionsConfig",
+    "WebhookConfig",
     "load",
 ]
 
@@ -48,6 +51,7 @@ class Config:
     factors: FactorsConfig
     limits: LimitsConfig
     registration: Literal["open", "closed"]
+    recovery: RecoveryConfig
     embedded_path: Path
     log: LogConfig
 
@@ -66,6 +70,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         factors=read_factors(read),
         limits=read_limits(read),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
+        recovery=read_recovery(read),
         embedded_path=embedded_path,
         log=read_log(read),
     )

@@ -18,7 +18,7 @@ LAYERS = (
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {"app", "account_parts", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -27,6 +27,7 @@ BESIDE = {
     ("logs", "config"),
     ("redis_client", "redis_servers"),
     ("maintenance", "auth"),
+    ("app", "account_parts"),
     ("serving", "app"),
     ("moving", "app"),
     ("demo", "app"),
