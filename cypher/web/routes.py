@@ -3,6 +3,7 @@
 What a route reads and answers stands at its handler; `/openapi.json` is made of both.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +34,12 @@ class Needs(Enum):
     ACCESS_TOKEN = "access token"  # noqa: S105
     FRESH = "access token of a session whose owner was proven lately"
     INTROSPECT = "service token with the scope introspect"
+    #: On the operators' listener `operators/guard.py` asks, before the handler.
+    SEE_PEOPLE = "service token with the scope viewer or operator"
+    SEE_KEYS = "service token with the scope viewer or key_custodian"
+    OPERATOR = "service token with the scope operator"
+    AUDITOR = "service token with the scope auditor"
+    KEY_CUSTODIAN = "service token with the scope key_custodian"
 
 
 class Counted(Enum):
@@ -59,7 +66,11 @@ class Route:
     handler: Endpoint
     needs: Needs
     limit: Counted | Exempt
+    deadline: float | None = None  #: seconds; None: that of every request
 
+
+#: The table of an application, by method and path as requests name them.
+TABLE: web.AppKey[Mapping[tuple[str, str], Route]] = web.AppKey("table")
 
 ROUTES = (
     Route("GET", "/v1/config", configuration.show, Needs.NOTHING, Counted.DEFAULT),
@@ -91,11 +102,12 @@ ROUTES = (
 )
 
 
-def route_definitions() -> list[web.RouteDef]:
-    """Return the table as aiohttp wants it. HEAD goes with GET (RFC 9110, section 9.3.2)."""
-    return [
-        web.get(route.path, route.handler.handle)
-        if route.method == "GET"
-        else web.route(route.method, route.path, route.handler.handle)
-        for route in ROUTES
-    ]
+def serve_table(app: web.Application, routes: Iterable[Route]) -> None:
+    """Let an application answer these routes. HEAD goes with GET (RFC 9110, section 9.3.2)."""
+    app[TABLE] = served = {
+        (method, route.path): route
+        for route in routes
+        for method in ((route.method, "HEAD") if route.method == "GET" else (route.method,))
+    }
+    for (method, path), route in served.items():
+        app.router.add_route(method, path, route.handler.handle)
