@@ -11,7 +11,8 @@ from cypher.auth.login_limits import name_at_address
 from cypher.auth.source import bucket_of
 from cypher.config.limits import Category, LimitsConfig
 from cypher.ephemeral.rate_limiter import RateLimiter
-from cypher.errors import OperatorError, ValidationFailed
+from cypher.errors import ValidationFailed
+from cypher.operator_errors import Absent, Unfit
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 
@@ -78,10 +79,10 @@ class LimitReview:
         ]
 
     async def show(self, category: Category, identifier: str) -> CountedSubject:
-        """Return how one subject stands; raises OperatorError for what is none, RedisUnavailable."""
+        """Return how one subject stands; raises Unfit for what is none, Absent for a limit that is off."""
         limit = self._config.of(category)
         if limit is None:
-            raise OperatorError(f"The limit of {category} is off: nothing is counted.")
+            raise Absent(f"The limit of {category} is off: nothing is counted.")
         canonical = canonical_identifier(category, identifier)
         seen = await self._limiter.peek(
             identifier=canonical, limit=limit.hits, window_seconds=limit.seconds, category=category
@@ -97,7 +98,7 @@ class LimitReview:
         )
 
     async def reset(self, category: Category, identifier: str) -> ResetSubject:
-        """Forget what was counted of one subject. Raises OperatorError for what is none, RedisUnavailable.
+        """Forget what was counted of one subject. Raises Unfit for what is none, RedisUnavailable.
 
         Recorded first: were Redis to fail after it, the trail would tell of a reset that must be asked for again, and
         never miss one that was done.
@@ -124,4 +125,5 @@ def canonical_identifier(category: Category, text: str) -> str:
             case _:
                 return bucket_of(text)
     except (ValueError, ValidationFailed) as exc:
-        raise OperatorError(f"{category} counts by {FORMS.get(category, 'an address')}: this is none.") from exc
+        sentence = f"{category} counts by {FORMS.get(category, 'an address')}: this is none."
+        raise Unfit("identifier", sentence) from exc

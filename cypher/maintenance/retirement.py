@@ -14,8 +14,8 @@ from cypher.auth.events import Event
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
 from cypher.crypto.keystore import StoredRing
-from cypher.errors import OperatorError
 from cypher.maintenance.key_identity import note_ring
+from cypher.operator_errors import Absent, KeyInUse
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 
@@ -46,7 +46,7 @@ class Retirement:
         self._delay = delay
 
     async def destroy(self, key_id: str) -> Destroyed:
-        """Destroy a key; raises OperatorError, and has destroyed nothing, while anything may need it."""
+        """Destroy a key; raises KeyInUse, and has destroyed nothing, while anything may need it, Absent without one."""
         await asyncio.to_thread(self._ring.reload)
         info = self._find(key_id)
         self._require_served_its_time(info)
@@ -65,24 +65,22 @@ class Retirement:
     def _find(self, key_id: str) -> KeyInfo:
         infos = {info.id: info for info in self._ring.get_key_info()}
         if key_id not in infos:
-            raise OperatorError(f"There is no key {key_id!r}. See: cypher keys status")
+            raise Absent(f"There is no key {key_id!r}. See: cypher keys status")
         info = infos[key_id]
         if info.state is State.DESTROYED:
-            raise OperatorError(f"{key_id} is destroyed already.")
+            raise Absent(f"{key_id} is destroyed already.")
         if info.purpose not in DESTROYABLE:
-            raise OperatorError(f"A key for {info.purpose} is never destroyed: what it has made goes on needing it.")
+            raise KeyInUse(f"A key for {info.purpose} is never destroyed: what it has made goes on needing it.")
         if info.purpose is Purpose.OPAQUE and info.id == self._ring.first(Purpose.OPAQUE).id:
-            raise OperatorError(f"{key_id} is the first setup: it answers for names that nobody has. It stays.")
+            raise KeyInUse(f"{key_id} is the first setup: it answers for names that nobody has. It stays.")
         return info
 
     def _require_served_its_time(self, info: KeyInfo) -> None:
         if info.state is not State.DECRYPT_ONLY or info.replaced_at is None:
-            raise OperatorError(
-                f"{info.id} is {info.state}. Replace it first: cypher keys rotate --purpose {info.purpose}"
-            )
+            raise KeyInUse(f"{info.id} is {info.state}. Replace it first: cypher keys rotate --purpose {info.purpose}")
         earliest = info.replaced_at + self._delay
         if self._clock.now() < earliest:
-            raise OperatorError(
+            raise KeyInUse(
                 f"{info.id} was replaced at {_shown(info.replaced_at)}; it can be destroyed from "
                 f"{_shown(earliest)} on (KEY_DESTROY_DELAY_SECONDS)."
             )
@@ -92,7 +90,7 @@ class Retirement:
             rows = (await repos.sealed_columns.count_rows()).get(key_id, {})
         if rows:
             counts = ", ".join(f"{count} in {place}" for place, count in rows.items())
-            raise OperatorError(
+            raise KeyInUse(
                 f"{key_id} is needed: {counts}. It was not destroyed. Values leave a data key by `cypher keys "
                 "reencrypt`, people leave a setup of OPAQUE when they change their password."
             )
@@ -102,7 +100,7 @@ class Retirement:
 def _destroyed(stored: StoredRing, key_id: str) -> StoredRing:
     key = next(key for key in stored.keys if key.id == key_id)
     if key.state is not State.DECRYPT_ONLY:
-        raise OperatorError(f"{key_id} is {key.state} by now; it was not destroyed.")
+        raise KeyInUse(f"{key_id} is {key.state} by now; it was not destroyed.")
     return stored.with_key(replace(key, state=State.DESTROYED, wrapped=""))
 
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "clock", "__version__"},
+    {"errors", "operator_errors", "clock", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
     {"postgres", "postgres_keys", "redis_client", "migrate"},
     {"repositories", "ephemeral"},
@@ -22,6 +22,7 @@ LAYERS = (
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
+    ("operator_errors", "errors"),
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
