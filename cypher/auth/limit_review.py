@@ -8,7 +8,7 @@ from cypher.auth import usernames
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event
 from cypher.auth.login_limits import name_at_address
-from cypher.auth.source import bucket_of
+from cypher.auth.source import Source, bucket_of
 from cypher.config.limits import Category, LimitsConfig
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.errors import ValidationFailed
@@ -32,6 +32,10 @@ class CountedCategory(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int | None
     subjects: int  #: counted now, about
     refused: int  #: of these, refused within the last window
+
+
+class CountedCategories(msgspec.Struct, frozen=True, kw_only=True):
+    items: list[CountedCategory]
 
 
 class CountedSubject(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +67,10 @@ class LimitReview:
         self._db = db
         self._audit = audit
 
-    async def list_categories(self) -> list[CountedCategory]:
+    async def list_categories(self) -> CountedCategories:
         """Return every category with its limit and how many are counted; raises RedisUnavailable."""
         subjects, refused = await self._limiter.count_subjects()
-        return [
+        items = [
             CountedCategory(
                 category=category,
                 limit=limit.hits if limit else None,
@@ -77,6 +81,7 @@ class LimitReview:
             for category in Category
             for limit in [self._config.of(category)]
         ]
+        return CountedCategories(items=items)
 
     async def show(self, category: Category, identifier: str) -> CountedSubject:
         """Return how one subject stands; raises Unfit for what is none, Absent for a limit that is off."""
@@ -97,7 +102,7 @@ class LimitReview:
             reset=seen.reset.total_seconds(),
         )
 
-    async def reset(self, category: Category, identifier: str) -> ResetSubject:
+    async def reset(self, category: Category, identifier: str, source: Source | None) -> ResetSubject:
         """Forget what was counted of one subject. Raises Unfit for what is none, RedisUnavailable.
 
         Recorded first: were Redis to fail after it, the trail would tell of a reset that must be asked for again, and
@@ -106,7 +111,7 @@ class LimitReview:
         canonical = canonical_identifier(category, identifier)
         async with self._db.transaction() as repos:
             happening = Happening(event=Event.RATE_LIMIT_RESET, reason=category.value, note=canonical)
-            await self._audit.record(repos, happening, None)
+            await self._audit.record(repos, happening, source)
         was_counted = await self._limiter.reset(identifier=canonical, category=category)
         return ResetSubject(category=category, identifier=canonical, was_counted=was_counted)
 
