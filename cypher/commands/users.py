@@ -4,9 +4,9 @@ import typer
 
 from cypher.app import Resources
 from cypher.auth import usernames
-from cypher.auth.factor_changes import FactorReset
 from cypher.commands.running import with_resources
 from cypher.errors import OperatorError, ValidationFailed
+from cypher.operating import factor_reset
 
 app = typer.Typer(no_args_is_help=True, help="The people who log in.")
 
@@ -30,7 +30,7 @@ def reset_factors(username: str) -> None:
             user = await repos.users.find_by_username(name)
         if user is None:
             raise OperatorError("Nobody has this username.")
-        await FactorReset(db=open_.db, audit=open_.audit).reset(user.id)
+        await factor_reset(open_).reset(user.id, None)
         print(f"{user.username} now logs in with the password alone, until they enrol a factor again.")
 
     with_resources(reset)

@@ -6,11 +6,14 @@ nothing for 5 s: after the delay no write under this key can be on its way, not 
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+
+import msgspec
 
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event
+from cypher.auth.source import Source
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
 from cypher.crypto.keystore import StoredRing
@@ -24,8 +27,7 @@ from cypher.repositories import Repositories
 DESTROYABLE = frozenset({Purpose.DATA, Purpose.INDEX, Purpose.CACHE, Purpose.SIGNING, Purpose.OPAQUE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destroyed:
+class Destroyed(msgspec.Struct, frozen=True, kw_only=True):
     """The proof, as the audit trail keeps it."""
 
     key_id: str
@@ -45,7 +47,7 @@ class Retirement:
         self._clock = clock
         self._delay = delay
 
-    async def destroy(self, key_id: str) -> Destroyed:
+    async def destroy(self, key_id: str, source: Source | None = None) -> Destroyed:
         """Destroy a key; raises KeyInUse, and has destroyed nothing, while anything may need it, Absent without one."""
         await asyncio.to_thread(self._ring.reload)
         info = self._find(key_id)
@@ -59,7 +61,7 @@ class Retirement:
         async with self._db.transaction() as repos:
             await note_ring(repos.deployment, self._ring)
             note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
-            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), None)
+            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), source)
         return Destroyed(key_id=key_id, rows_before=before, rows_after=after)
 
     def _find(self, key_id: str) -> KeyInfo:

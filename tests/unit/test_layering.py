@@ -18,7 +18,7 @@ LAYERS = (
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {"app", "operating", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -27,10 +27,13 @@ BESIDE = {
     ("config", "master_password"),
     ("logs", "config"),
     ("maintenance", "auth"),
+    ("operating", "app"),
     ("serving", "app"),
+    ("serving", "operating"),
     ("moving", "app"),
     ("demo", "app"),
     ("commands", "app"),
+    ("commands", "operating"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
