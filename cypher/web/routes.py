@@ -9,6 +9,7 @@ from enum import Enum
 
 from aiohttp import web
 
+from cypher.auth.service_tokens import Scope
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
@@ -40,6 +41,17 @@ class Needs(Enum):
     OPERATOR = "service token with the scope operator"
     AUDITOR = "service token with the scope auditor"
     KEY_CUSTODIAN = "service token with the scope key_custodian"
+
+
+#: Of service tokens, any of which opens a route: whoever may act on something may see it.
+SCOPES: dict[Needs, tuple[Scope, ...]] = {
+    Needs.INTROSPECT: (Scope.INTROSPECT,),
+    Needs.SEE_PEOPLE: (Scope.VIEWER, Scope.OPERATOR),
+    Needs.SEE_KEYS: (Scope.VIEWER, Scope.KEY_CUSTODIAN),
+    Needs.OPERATOR: (Scope.OPERATOR,),
+    Needs.AUDITOR: (Scope.AUDITOR,),
+    Needs.KEY_CUSTODIAN: (Scope.KEY_CUSTODIAN,),
+}
 
 
 class Counted(Enum):
