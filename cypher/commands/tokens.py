@@ -57,7 +57,9 @@ def tokens_list(json: JsonOption = False) -> None:
                 " ".join(sorted(token.scopes)),
                 *(f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments),
             )
-        Console().print(table)
+        console = Console()
+        console.width = max(console.width, 130)
+        console.print(table)
 
     with_resources(show)
 
