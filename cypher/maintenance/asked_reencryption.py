@@ -49,6 +49,7 @@ class AskedReencryption:
 
     async def status(self) -> ReencryptionStatus:
         """Count what is left. Reads whole tables."""
+        await asyncio.to_thread(self._ring.reload)
         async with self._db.connection() as repos:
             is_running = await repos.deployment.is_reencrypting()
         return ReencryptionStatus(

@@ -68,6 +68,7 @@ class KeyCustody:
 
     async def list_keys(self) -> KeyList:
         """Return every key with what hangs on it."""
+        await asyncio.to_thread(self._ring.reload)
         infos = await key_status(self._db, self._ring, self._policy)
         return KeyList(items=tuple(view_of(info) for info in infos))
 
