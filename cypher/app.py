@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
+from cypher.account_parts import AccountParts
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
@@ -151,6 +152,7 @@ def build_services(open_: Resources) -> Services:
     config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
     access, living = shared.access, shared.living
     login, second_step, reauthentication = _ways_in(open_, shared)
+    of_accounts = _account_parts(open_, shared)
     return Services(
         registration=Registration(
             db=db,
@@ -172,6 +174,11 @@ def build_services(open_: Resources) -> Services:
             freshness=Freshness(config.factors.fresh),
             issuer=issuer_of(config.http.public_origin),
         ),
+        password=of_accounts.password(),
+        account=of_accounts.account(),
+        export=of_accounts.export(),
+        recovery=of_accounts.recovery(),
+        recovery_requests=of_accounts.recovery_requests(),
         sessions=Sessions(db=db, access=access, living=living, audit=audit),
         tokens=Tokens(
             db=db,
@@ -213,7 +220,7 @@ def _shared(open_: Resources) -> _Shared:
             audience=config.http.access_token_audience,
             lifetime=lives.access_token,
         ),
-        living=_living_sessions(open_),
+        living=living_sessions(open_),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         limits=RateLimits(
             limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
@@ -264,7 +271,22 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
     return login, second_step, reauthentication
 
 
-def _living_sessions(open_: Resources) -> LivingSessions:
+def _account_parts(open_: Resources, shared: _Shared) -> AccountParts:
+    return AccountParts(
+        config=open_.config,
+        db=open_.db,
+        ring=open_.ring,
+        clock=open_.clock,
+        audit=open_.audit,
+        flows=shared.flows,
+        opaque=shared.opaque,
+        living=shared.living,
+        limits=shared.limits,
+    )
+
+
+def living_sessions(open_: Resources) -> LivingSessions:
+    """Wire what answers whether sessions live, and buries those that do not."""
     lives = open_.config.sessions
     return LivingSessions(
         db=open_.db,

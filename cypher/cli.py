@@ -10,7 +10,7 @@ from cypher import logs, serving
 from cypher.app import Resources
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.commands import keys, rate_limits, tokens, users
+from cypher.commands import keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import run, servers, with_resources
 from cypher.config import Config
 from cypher.demo import demo as run_demo
@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(rate_limits.app, name="rate-limits")
 
 

@@ -1,7 +1,9 @@
 """The other half of the composition root: what operators do, at the command line and over HTTP."""
 
-from cypher.app import Resources, limit_review, reencryption, rotation_policy
+from cypher.app import Resources, limit_review, living_sessions, reencryption, rotation_policy
 from cypher.auth.factor_changes import FactorReset
+from cypher.auth.people import People
+from cypher.auth.session_review import SessionReview
 from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
 from cypher.maintenance.operations import Operations
@@ -15,6 +17,8 @@ def build_operations(open_: Resources) -> Operations:
         reencryption=asked_reencryption(open_),
         limits=limit_review(open_),
         factors=factor_reset(open_),
+        people=people(open_),
+        sessions=session_review(open_),
     )
 
 
@@ -45,3 +49,13 @@ def asked_reencryption(open_: Resources) -> AskedReencryption:
 def factor_reset(open_: Resources) -> FactorReset:
     """Wire the way back for who has lost a second factor."""
     return FactorReset(db=open_.db, audit=open_.audit)
+
+
+def people(open_: Resources) -> People:
+    """Wire what an operator does about people, with time for somebody of whom much is kept."""
+    return People(db=open_.upkeep, ring=open_.ring, audit=open_.audit, living=living_sessions(open_), clock=open_.clock)
+
+
+def session_review(open_: Resources) -> SessionReview:
+    """Wire what an operator does about sessions, with time for whole tables."""
+    return SessionReview(db=open_.upkeep, audit=open_.audit, living=living_sessions(open_))

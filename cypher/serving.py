@@ -5,37 +5,20 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
-
-from aiohttp import web
 
 from cypher.app import Resources, background_reencryption, build_services, resources
 from cypher.auth import Services
+from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
 from cypher.config import Config
-from cypher.errors import OperatorError
+from cypher.listening import Listeners, listen
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
-from cypher.maintenance.operations import Operations
 from cypher.operating import build_operations
-from cypher.web.application import make_web_app
-from cypher.web.operators.application import make_operators_app
-from cypher.web.server import WebServer
+from cypher.web.webhook import Webhook
 
 logger = logging.getLogger("cypher")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listeners:
-    """Where a running service answers."""
-
-    public: WebServer
-    operators: WebServer | None  #: None with ADMIN_PORT=off
-
-    async def stop(self) -> None:
-        """Stop both at once: neither is ready any more, and each finishes what is under way."""
-        await asyncio.gather(*(server.stop() for server in (self.public, self.operators) if server))
 
 
 async def serve(config: Config, clock: Clock, announce: str) -> None:
@@ -56,7 +39,8 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
         open_ = await closing.enter_async_context(resources(config, clock, may_create_keys=True))
         operations = build_operations(open_)
         closing.push_async_callback(operations.stop)
-        listeners = await _listen_on_both(build_services(open_), operations, config, port)
+        services = await closing.enter_async_context(delivering(open_, build_services(open_)))
+        listeners = await listen(services, operations, config, port)
         closing.push_async_callback(listeners.stop)
         await _warn(open_)
         tasks = [asyncio.create_task(work) for work in _maintenance(open_)]
@@ -66,33 +50,6 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _listen_on_both(services: Services, operations: Operations, config: Config, port: int | None) -> Listeners:
-    """Listen for operators first: whoever is not to serve has not answered anybody yet."""
-    operators = None
-    if config.operators.port is not None:
-        app = make_operators_app(services, operations, config)
-        chosen = config.operators.port if port is None else port
-        operators = await _listen(app, config.operators.host, chosen, ("ADMIN_PORT", "ADMIN_HOST"))
-    chosen = config.http.port if port is None else port
-    try:
-        public = await _listen(make_web_app(services, config), config.http.host, chosen, ("PORT", "HOST"))
-    except OperatorError:
-        if operators:
-            await operators.stop()
-        raise
-    return Listeners(public=public, operators=operators)
-
-
-async def _listen(app: web.Application, host: str, port: int, settings: tuple[str, str]) -> WebServer:
-    """Listen; raise OperatorError, which names the settings of port and host, when that cannot be."""
-    try:
-        return await WebServer.start(app, host, port)
-    except OSError as exc:
-        raise OperatorError(
-            f"{host}:{port} cannot be listened on. Is it taken? Look at {settings[0]}, and at {settings[1]}."
-        ) from exc
 
 
 async def _warn(open_: Resources) -> None:
@@ -117,6 +74,24 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@asynccontextmanager
+async def delivering(open_: Resources, services: Services) -> AsyncIterator[Services]:
+    """Bring to RECOVERY_WEBHOOK, if there is one, what people ask for inside the block, and then what is left of it."""
+    config = open_.config.recovery.webhook
+    if config is None:
+        yield services
+        return
+    async with Webhook.open(config, open_.clock) as webhook:
+        deliveries = Deliveries(services.recovery_requests, webhook.deliver)
+        task = asyncio.create_task(repeat(deliveries.work))
+        try:
+            yield services
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await deliveries.settle()
 
 
 def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:

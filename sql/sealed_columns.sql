@@ -191,5 +191,6 @@ SELECT 'audit_logs.entry_hash', entry_hash_key_id, count(*)
  UNION ALL
 SELECT 'users.opaque_setup_id', opaque_setup_id, count(*)
   FROM users
+ WHERE opaque_setup_id IS NOT NULL
  GROUP BY opaque_setup_id
  ORDER BY place;

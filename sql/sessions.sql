@@ -76,6 +76,64 @@ SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s
  ORDER BY s.created_at DESC, s.session_id DESC
  LIMIT 100;
 
+-- name: list_sessions :many
+-- params: user_id, before, most
+-- A page of all that are kept of a person, whatever their state, newest first: ids are in the order of their beginnings.
+SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s.session_data_key_id, s.ip_address,
+       s.ip_address_key_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at, s.idle_expires_at,
+       s.expires_at, s.revoked_at, s.revoked_reason
+  FROM user_sessions s
+  JOIN users u ON u.id = s.user_id
+ WHERE s.user_id = $1
+   AND s.session_id < $2
+ ORDER BY s.session_id DESC
+ LIMIT $3;
+
+-- name: list_cached_sessions :many
+-- params: user_id
+-- Those of which a document may stand in Redis: it is trusted for 30 seconds from the moment it was filled, and that
+-- moment is written down here.
+SELECT session_id
+  FROM user_sessions
+ WHERE user_id = $1
+   AND revoked_at IS NULL
+   AND last_seen_at > now() - INTERVAL '1 minute';
+
+-- name: count_matching :value
+-- params: user_id, aal, created_before, seen_before
+-- Each NULL matches all.
+SELECT count(*)
+  FROM user_sessions
+ WHERE revoked_at IS NULL
+   AND least(idle_expires_at, expires_at) > now()
+   AND ($1::uuid IS NULL OR user_id = $1)
+   AND ($2::smallint IS NULL OR aal = $2)
+   AND ($3::timestamptz IS NULL OR created_at < $3)
+   AND ($4::timestamptz IS NULL OR last_seen_at < $4);
+
+-- name: revoke_matching :many
+-- params: user_id, aal, created_before, seen_before, reason, after, most
+-- Ends the next `most` that live and match, in the order of their ids.
+WITH live AS MATERIALIZED (
+    SELECT session_id
+      FROM user_sessions
+     WHERE revoked_at IS NULL
+       AND least(idle_expires_at, expires_at) > now()
+       AND ($1::uuid IS NULL OR user_id = $1)
+       AND ($2::smallint IS NULL OR aal = $2)
+       AND ($3::timestamptz IS NULL OR created_at < $3)
+       AND ($4::timestamptz IS NULL OR last_seen_at < $4)
+       AND session_id > $6
+     ORDER BY session_id
+     LIMIT $7
+       FOR NO KEY UPDATE
+)
+   UPDATE user_sessions s
+      SET revoked_at = now(), revoked_reason = $5
+     FROM live
+    WHERE s.session_id = live.session_id
+RETURNING s.session_id;
+
 -- name: revoke_session :execrows
 -- params: session_id, user_id, reason
 -- Counts a row only when this ended it.
@@ -112,3 +170,9 @@ SELECT session_id
   FROM user_sessions
  WHERE user_id = $1
    AND revoked_at > now() - INTERVAL '10 minutes';
+
+-- name: list_lately_revoked :many
+-- The same of everybody, for as long as a cache may trust a document and twice that.
+SELECT session_id
+  FROM user_sessions
+ WHERE revoked_at > now() - INTERVAL '1 minute';

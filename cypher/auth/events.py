@@ -22,6 +22,14 @@ class Event(StrEnum):
     REAUTHENTICATION_ATTEMPTED = "auth.reauthentication.attempted"
     REAUTHENTICATION_SUCCEEDED = "auth.reauthentication.succeeded"
     REAUTHENTICATION_FAILED = "auth.reauthentication.failed"
+    PASSWORD_CHANGED = "auth.password.changed"  # noqa: S105 - the name of an event
+    RECOVERY_REQUESTED = "auth.recovery.requested"
+    RECOVERY_ISSUED = "auth.recovery.issued"
+    RECOVERY_COMPLETED = "auth.recovery.completed"
+    RECOVERY_REFUSED = "auth.recovery.refused"
+    ACCOUNT_RENAMED = "auth.account.renamed"
+    ACCOUNT_EXPORTED = "auth.account.exported"
+    ACCOUNT_DELETED = "auth.account.deleted"
     RATE_LIMITED = "auth.rate_limit.exceeded"
     SESSION_CREATED = "session.session.created"
     SESSION_ENDED = "session.session.ended"
@@ -39,6 +47,14 @@ class Event(StrEnum):
     REENCRYPTION_COMPLETED = "crypto.reencryption.completed"
     KEY_STORE_MOVED = "crypto.key_store.moved"
     FACTORS_RESET = "admin.factors.reset"
+    USER_CREATED = "admin.user.created"
+    USER_LOCKED = "admin.user.locked"
+    USER_UNLOCKED = "admin.user.unlocked"
+    USER_DISABLED = "admin.user.disabled"
+    USER_ENABLED = "admin.user.enabled"
+    USER_DELETED = "admin.user.deleted"
+    RECOVERY_HANDED_OVER = "admin.recovery.issued"
+    SESSIONS_REVOKED = "admin.sessions.revoked"
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
     RATE_LIMIT_RESET = "admin.rate_limit.reset"
@@ -57,6 +73,8 @@ NOISY = frozenset(
         Event.LOGIN_ATTEMPTED,
         Event.LOGIN_FAILED,
         Event.RATE_LIMITED,
+        Event.RECOVERY_REFUSED,
+        Event.RECOVERY_REQUESTED,
         Event.REGISTRATION_REFUSED,
         Event.TOKEN_REFRESHED,
     }

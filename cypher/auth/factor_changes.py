@@ -25,7 +25,7 @@ class FactorReset:
         self._db = db
         self._audit = audit
 
-    async def reset(self, user_id: UUID, source: Source | None) -> None:
+    async def reset(self, user_id: UUID, source: Source | None = None) -> None:
         """Take away factor, recovery codes and all counted failures; raises NotFound for an unknown person.
 
         From now on the password alone opens the account, until its owner enrols again.

@@ -19,6 +19,7 @@ from cypher.repositories import Repositories
 #: What else than an address a category is counted by.
 FORMS = {
     Category.LOGIN_NAME: "a username",
+    Category.RECOVERY_NAME: "a username",
     Category.LOGIN_DEVICE: "a device's id",
     Category.LOGIN_NAME_ADDRESS: "a username and an address ('alice 192.0.2.7')",
 }
@@ -102,7 +103,7 @@ class LimitReview:
             reset=seen.reset.total_seconds(),
         )
 
-    async def reset(self, category: Category, identifier: str, source: Source | None) -> ResetSubject:
+    async def reset(self, category: Category, identifier: str, source: Source | None = None) -> ResetSubject:
         """Forget what was counted of one subject. Raises Unfit for what is none, RedisUnavailable.
 
         Recorded first: were Redis to fail after it, the trail would tell of a reset that must be asked for again, and
@@ -120,7 +121,7 @@ def canonical_identifier(category: Category, text: str) -> str:
     """Return the form in which a subject is counted: a name, an address, a device's id, or `NAME ADDRESS`."""
     try:
         match category:
-            case Category.LOGIN_NAME:
+            case Category.LOGIN_NAME | Category.RECOVERY_NAME:
                 return usernames.normalise(text)
             case Category.LOGIN_DEVICE:
                 return str(UUID(text))

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
+from cypher.auth.endings import end_sessions
 from cypher.auth.events import Event
 from cypher.auth.living import LivingSessions, view_of
 from cypher.auth.source import Source
@@ -83,12 +84,11 @@ class Sessions:
         keep = validated.session.id if scope == "others" else None
         async with self._db.transaction() as repos:
             await repos.users.set_sessions_revoked(user_id)
-            ended = await repos.sessions.revoke_sessions(user_id, keep=keep, reason=scope)
-            recently = await repos.sessions.list_recently_revoked(user_id)
-            happening = Happening(event=Event.SESSIONS_ENDED, user_id=user_id, note=f"{scope}: {len(ended)}")
+            ended = await end_sessions(repos, user_id, keep=keep, reason=scope)
+            happening = Happening(event=Event.SESSIONS_ENDED, user_id=user_id, note=f"{scope}: {ended.count}")
             await self._audit.record(repos, happening, source)
-        await self._living.bury({*ended, *recently})
-        return len(ended)
+        await self._living.bury(ended.to_bury)
+        return ended.count
 
     async def _revoke(self, repos: Repositories, session_id: UUID, user_id: UUID, source: Source) -> bool:
         ended = await repos.sessions.revoke_session(session_id, user_id, "logout")

@@ -3,7 +3,15 @@
 It must never send, log or keep a password; what leaves this process are OPAQUE messages and bearer tokens.
 """
 
-from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.answers import (
+    Account,
+    AccountExport,
+    Factors,
+    ListedSession,
+    RegisteredUser,
+    Session,
+    TotpEnrolment,
+)
 from cypher.client.client import CypherClient
 from cypher.client.errors import (
     AccountDisabled,
@@ -35,7 +43,9 @@ from cypher.client.errors import (
 from cypher.client.tokens import Tokens
 
 __all__ = [
+    "Account",
     "AccountDisabled",
+    "AccountExport",
     "AccountLocked",
     "CypherClient",
     "CypherClientError",

@@ -61,6 +61,69 @@ class ListedSession(Session, frozen=True, kw_only=True):
     user_agent: str
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The person's account; `username` is the form the service keeps."""
+
+    id: UUID
+    username: str
+    totp_enabled: bool
+    created_at: datetime
+    password_changed_at: datetime
+    last_login_at: datetime | None
+
+
+class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session, living or not, and where it came from."""
+
+    id: UUID
+    aal: int
+    amr: tuple[str, ...]
+    ip_address: str
+    user_agent: str
+    device_id: UUID | None
+    authenticated_at: datetime
+    created_at: datetime
+    last_seen_at: datetime
+    idle_expires_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_reason: str | None
+
+
+class ExportedRefreshToken(msgspec.Struct, frozen=True, kw_only=True):
+    """That a session was prolonged, and from where."""
+
+    session_id: UUID
+    ip_address: str | None
+    user_agent: str | None
+    issued_at: datetime
+    consumed_at: datetime | None
+
+
+class ExportedRecoveryCode(msgspec.Struct, frozen=True, kw_only=True):
+    created_at: datetime
+    used_at: datetime | None
+
+
+class ExportedRecoveryToken(msgspec.Struct, frozen=True, kw_only=True):
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class AccountExport(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of the person, newest first; a list of `most_of_each` entries may not be whole."""
+
+    exported_at: datetime
+    most_of_each: int
+    account: Account
+    sessions: tuple[ExportedSession, ...]
+    refresh_tokens: tuple[ExportedRefreshToken, ...]
+    recovery_codes: tuple[ExportedRecoveryCode, ...]
+    recovery_tokens: tuple[ExportedRecoveryToken, ...]
+    wrong_codes: tuple[datetime, ...]
+
+
 # -- requests --------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +159,26 @@ class ReauthenticationStart(msgspec.Struct, frozen=True):
 
 class TotpConfirm(msgspec.Struct, frozen=True):
     code: str
+
+
+class PasswordStart(msgspec.Struct, frozen=True):
+    registration_request: str
+
+
+class PasswordFinish(msgspec.Struct, frozen=True):
+    flow_id: str
+    registration_record: str
+    revoke_other_sessions: bool
+
+
+class Username(msgspec.Struct, frozen=True):
+    username: str
+
+
+class RecoveryStart(msgspec.Struct, frozen=True):
+    username: str
+    recovery_token: str
+    registration_request: str
 
 
 # -- answers ---------------------------------------------------------------------------------------------------

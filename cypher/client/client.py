@@ -10,6 +10,7 @@ from uuid import UUID
 import aiohttp
 
 from cypher.client import answers, opaque
+from cypher.client.account import REPEAT_SECONDS, AccountCalls
 from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
 from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
 from cypher.client.tokens import TokenBox, Tokens
@@ -19,11 +20,10 @@ from cypher.clock import Clock, SystemClock
 T = TypeVar("T")
 
 TIMEOUT = timedelta(seconds=10)  # twice what the service gives itself for any request
-REPEAT_SECONDS = 20.0  # for calls whose repeat never does harm
 PAUSES = (0.1, 0.5)  # before the second and the third attempt, seconds
 
 
-class CypherClient:
+class CypherClient(AccountCalls):
     """Registers, logs in, keeps the tokens fresh and asks about the session.
 
     `server_public_key` (32 bytes) pins the service's OPAQUE key: registering with any other raises WrongServer.

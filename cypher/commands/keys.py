@@ -63,7 +63,7 @@ def rotate(
     """Make a new key for what is written from now on; older rows go on opening with theirs."""
 
     async def turn(open_: Resources) -> None:
-        key = await key_custody(open_).rotate(purpose, algorithm, None)
+        key = await key_custody(open_).rotate(purpose, algorithm)
         if json:
             print(msgspec.json.encode(key).decode())
             return
@@ -117,7 +117,7 @@ def destroy(key_id: str, json: JsonOption = False) -> None:
     """Destroy a key on which nothing hangs any more. Backups of the key store still hold it."""
 
     async def end(open_: Resources) -> None:
-        proof = await key_custody(open_).destroy(key_id, None)
+        proof = await key_custody(open_).destroy(key_id)
         if json:
             print(msgspec.json.encode(proof).decode())
             return

@@ -58,7 +58,7 @@ def limits_reset(category: CategoryOption, identifier: IdentifierOption, json: J
     """Forget what was counted of one of them; recorded in the audit trail."""
 
     async def reset(open_: Resources) -> None:
-        subject = await limit_review(open_).reset(category, identifier, None)
+        subject = await limit_review(open_).reset(category, identifier)
         if json:
             print(msgspec.json.encode(subject).decode())
             return

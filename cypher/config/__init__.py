@@ -16,6 +16,7 @@ from cypher.config.limits import Category, LimitsConfig, read_limits
 from cypher.config.log import LogConfig, read_log
 from cypher.config.operators import OperatorsConfig, read_operators
 from cypher.config.postgres import PostgresConfig, read_postgres
+from cypher.config.recovery import RecoveryConfig, WebhookConfig, read_recovery
 from cypher.config.redis import RedisConfig, read_redis
 from cypher.config.sessions import SessionsConfig, read_sessions
 from cypher.errors import SettingsRefused
@@ -33,9 +34,11 @@ __all__ = [
     "Network",
     "OperatorsConfig",
     "PostgresConfig",
+    "RecoveryConfig",
     "RedisConfig",
     "Secret",
     "SessionsConfig",
+    "WebhookConfig",
     "load",
 ]
 
@@ -51,6 +54,7 @@ class Config:
     factors: FactorsConfig
     limits: LimitsConfig
     registration: Literal["open", "closed"]
+    recovery: RecoveryConfig
     embedded_path: Path
     log: LogConfig
 
@@ -70,6 +74,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         factors=read_factors(read),
         limits=read_limits(read),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
+        recovery=read_recovery(read),
         embedded_path=embedded_path,
         log=read_log(read),
     )

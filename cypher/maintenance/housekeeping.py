@@ -1,4 +1,4 @@
-"""What must happen now and then: look after the keys, make the next months' audit partitions, forget ended tokens."""
+"""What must happen now and then: look after the keys, make the next months' audit partitions, forget old tokens."""
 
 import asyncio
 import logging
@@ -47,3 +47,4 @@ class House:
         async with self._db.connection() as repos:
             await repos.audit.make_partitions()
             await repos.blacklist.delete_expired()
+            await repos.recovery_tokens.delete_expired()

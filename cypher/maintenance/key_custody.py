@@ -72,11 +72,11 @@ class KeyCustody:
         infos = await key_status(self._db, self._ring, self._policy)
         return KeyList(items=tuple(view_of(info) for info in infos))
 
-    async def rotate(self, purpose: Purpose, algorithm: Algorithm | None, source: Source | None) -> KeyView:
+    async def rotate(self, purpose: Purpose, algorithm: Algorithm | None, source: Source | None = None) -> KeyView:
         """Make the next key; raises Unfit, KeyPending or KeyStoreRefused, and has made none."""
         return await self._unbroken.run(self._rotate(purpose, algorithm, source))
 
-    async def destroy(self, key_id: str, source: Source | None) -> Destroyed:
+    async def destroy(self, key_id: str, source: Source | None = None) -> Destroyed:
         """Destroy a key; raises KeyInUse or Absent, and has destroyed none."""
         return await self._unbroken.run(self._retirement.destroy(key_id, source))
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from cypher.auth.factor_changes import FactorReset
 from cypher.auth.limit_review import LimitReview
+from cypher.auth.people import People
+from cypher.auth.session_review import SessionReview
 from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
 
@@ -16,6 +18,8 @@ class Operations:
     reencryption: AskedReencryption
     limits: LimitReview
     factors: FactorReset
+    people: People
+    sessions: SessionReview
 
     async def stop(self) -> None:
         """Let what must not be broken off come to its end, and break off the rest."""

@@ -7,11 +7,13 @@ from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
 from cypher.postgres import Executor
+from cypher.repositories.accounts import AccountRepository
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
+from cypher.repositories.recovery_tokens import RecoveryTokenRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
@@ -24,9 +26,11 @@ class Repositories:
     """All tables over one connection."""
 
     users: UserRepository
+    accounts: AccountRepository
     factors: FactorRepository
     sessions: SessionRepository
     refresh_tokens: RefreshTokenRepository
+    recovery_tokens: RecoveryTokenRepository
     blacklist: BlacklistRepository
     service_tokens: ServiceTokenRepository
     audit: AuditRepository
@@ -42,9 +46,11 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
     def over(run: Executor) -> Repositories:
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
+            accounts=AccountRepository(run, codec, index),
             factors=FactorRepository(run, codec),
             sessions=SessionRepository(run, codec),
             refresh_tokens=RefreshTokenRepository(run, codec),
+            recovery_tokens=RecoveryTokenRepository(run, index),
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),
             audit=AuditRepository(run, codec, ring),

@@ -42,6 +42,16 @@ class Session:
     revoked_reason: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which living sessions are meant; None matches all."""
+
+    user_id: UUID | None = None
+    aal: int | None = None
+    created_before: datetime | None = None
+    seen_before: datetime | None = None
+
+
 class SessionRepository:
     """The table `user_sessions`."""
 
@@ -116,6 +126,14 @@ class SessionRepository:
         """Return a person's living sessions, newest first, 100 at most."""
         return [await self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
 
+    async def list_sessions(self, user_id: UUID, before: UUID, most: int) -> list[Session]:
+        """Return the next sessions of a person before an id, whatever their state, newest first."""
+        return [await self._session(row) for row in await self._run.many(sql.list_sessions, user_id, before, most)]
+
+    async def list_cached_sessions(self, user_id: UUID) -> list[UUID]:
+        """Return the ids of a person's living sessions that a cache may hold."""
+        return [row["session_id"] for row in await self._run.many(sql.list_cached_sessions, user_id)]
+
     async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:
         """End a session of this person; True when this call ended it."""
         return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
@@ -127,9 +145,34 @@ class SessionRepository:
         """
         return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
 
+    async def count_matching(self, which: SessionFilter) -> int:
+        """Count living sessions. Reads the whole table."""
+        found = await self._run.value(
+            sql.count_matching, which.user_id, which.aal, which.created_before, which.seen_before
+        )
+        return found if isinstance(found, int) else 0
+
+    async def revoke_matching(self, which: SessionFilter, *, reason: str, after: UUID, most: int) -> list[UUID]:
+        """End the next living sessions after an id that match; returns their ids."""
+        rows = await self._run.many(
+            sql.revoke_matching,
+            which.user_id,
+            which.aal,
+            which.created_before,
+            which.seen_before,
+            reason,
+            after,
+            most,
+        )
+        return [row["session_id"] for row in rows]
+
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
+
+    async def list_lately_revoked(self) -> list[UUID]:
+        """Return the ids of everybody's sessions that ended in the last minute. Reads the whole table."""
+        return [row["session_id"] for row in await self._run.many(sql.list_lately_revoked)]
 
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))

@@ -1,10 +1,14 @@
-"""What a proof comes to, as an answer: a new session, the same session again, or the question for a second factor."""
+"""What a proof comes to, as an answer: a new session, the same session again, or the question for a second factor.
+
+And what a password begins with that is to be proven later.
+"""
 
 from aiohttp import web
 
 from cypher.auth import types
 from cypher.web.answers import answer
-from cypher.web.schema import Authenticated, MfaRequired, Reauthenticated
+from cypher.web.encoding import to_base64url
+from cypher.web.schema import Authenticated, MfaRequired, Reauthenticated, RegistrationStarted
 
 
 def answer_proof(outcome: types.Authenticated | types.Reauthenticated | types.MfaRequired) -> web.Response:
@@ -27,3 +31,11 @@ def answer_proof(outcome: types.Authenticated | types.Reauthenticated | types.Mf
                     refresh_token=outcome.refresh_token,
                 )
             )
+
+
+def answer_new_password(started: types.RegistrationStarted) -> web.Response:
+    """Answer 200 with what a record is made of."""
+    response = to_base64url(started.registration_response)
+    return answer(
+        RegistrationStarted(flow_id=started.flow_id, registration_response=response, expires_in=started.expires_in)
+    )

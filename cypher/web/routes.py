@@ -13,13 +13,16 @@ from cypher.auth.service_tokens import Scope
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
+    account,
     configuration,
     description,
     factors,
     health,
     login,
     oauth,
+    password,
     reauthentication,
+    recovery,
     registration,
     sessions,
 )
@@ -60,6 +63,7 @@ class Counted(Enum):
     DEFAULT = Category.DEFAULT_ADDRESS
     REGISTRATION = Category.REGISTRATION_ADDRESS
     REFRESH = Category.REFRESH_ADDRESS
+    RECOVERY = Category.RECOVERY_ADDRESS
     BY_LOGIN = "counted by the use case, which knows the name: auth/login_limits.py"
 
 
@@ -103,6 +107,15 @@ ROUTES = (
     Route("POST", "/v1/factors/totp/confirm", factors.confirm_totp, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/factors/totp", factors.remove_totp, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/v1/recovery-codes", factors.renew_recovery_codes, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/password/start", password.start, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/password/finish", password.finish, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account", account.show, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("PATCH", "/v1/account", account.change, Needs.FRESH, Counted.DEFAULT),
+    Route("DELETE", "/v1/account", account.delete, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account/export", account.export, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/v1/recovery/request", recovery.ask, Needs.NOTHING, Counted.RECOVERY),
+    Route("POST", "/v1/recovery/start", recovery.start, Needs.NOTHING, Counted.DEFAULT),
+    Route("POST", "/v1/recovery/finish", recovery.finish, Needs.NOTHING, Counted.DEFAULT),
     Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),

@@ -447,9 +447,9 @@ async def test_too_many_failures_in_a_row_close_the_account_until_an_operator_re
         assert locked.headers["Retry-After"] == "86400"
     assert "auth.factor.disabled" in await service.audited_actions()
 
-    unknown = await run_cli(service, "users", "reset-factors", "nobody")
+    unknown = await run_cli(service, "users", "reset-factors", "nobody", "--yes")
     assert (unknown.returncode, unknown.stderr) == (1, "cypher: Nobody has this username.\n")
-    reset = await run_cli(service, "users", "reset-factors", "ZOË")
+    reset = await run_cli(service, "users", "reset-factors", "ZOË", "--yes")
     assert reset.returncode == 0, reset.stderr
     assert "zoë" in reset.stdout
     assert "admin.factors.reset" in await service.audited_actions()

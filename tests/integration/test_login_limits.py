@@ -271,8 +271,8 @@ async def test_an_operator_finds_a_subject_under_any_of_its_forms(desk):
 async def test_a_reset_gives_back_one_budget_and_is_recorded(desk, postgres_config):
     for _ in range(3):
         await desk.attempt()
-    assert (await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"ALICE {HERE}", None)).was_counted
-    assert not (await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"alice {HERE}", None)).was_counted
+    assert (await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"ALICE {HERE}")).was_counted
+    assert not (await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"alice {HERE}")).was_counted
     assert await desk.standing() == (0, 3, 3)
     await desk.attempt()
     recorded = as_owner(

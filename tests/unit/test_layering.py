@@ -18,7 +18,19 @@ LAYERS = (
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "operating", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {
+        "app",
+        "account_parts",
+        "operating",
+        "listening",
+        "serving",
+        "moving",
+        "cli",
+        "commands",
+        "demo",
+        "embedded",
+        "__main__",
+    },
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -27,8 +39,10 @@ BESIDE = {
     ("config", "master_password"),
     ("logs", "config"),
     ("maintenance", "auth"),
+    ("app", "account_parts"),
     ("operating", "app"),
     ("serving", "app"),
+    ("serving", "listening"),
     ("serving", "operating"),
     ("moving", "app"),
     ("demo", "app"),
@@ -48,7 +62,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "serving.py"),
+    "aiohttp": ("web/", "client/", "app.py", "listening.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),

@@ -139,7 +139,7 @@ async def test_what_needs_no_token_has_a_limit_or_a_reason(open_desk: OpenDesk) 
     desk = await open_desk(RATE_LIMIT_DEFAULT_ADDRESS="2/60")
     for route in ROUTES:
         if route.needs is Needs.NOTHING:
-            await desk.operations.limits.reset(Category.DEFAULT_ADDRESS, "127.0.0.1", None)
+            await desk.operations.limits.reset(Category.DEFAULT_ADDRESS, "127.0.0.1")
             statuses = [(await desk.ask("GET", route.path)).status for _ in range(3)]
             assert statuses == [200, 200, 429 if isinstance(route.limit, Counted) else 200], route
 

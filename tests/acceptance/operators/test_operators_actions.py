@@ -303,7 +303,7 @@ async def test_a_key_that_was_made_is_written_down_though_nobody_waits(desk: Des
         return change(edit)
 
     monkeypatch.setattr(ring, "change", slow_change)
-    asking = asyncio.create_task(custody.rotate(Purpose.DATA, None, None))
+    asking = asyncio.create_task(custody.rotate(Purpose.DATA, None))
     await asyncio.sleep(0.05)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

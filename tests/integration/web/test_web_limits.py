@@ -19,6 +19,7 @@ EXEMPT = {
 CATEGORIES = {
     "/v1/registration/start": Category.REGISTRATION_ADDRESS,
     "/oauth/token": Category.REFRESH_ADDRESS,
+    "/v1/recovery/request": Category.RECOVERY_ADDRESS,
 }
 GOOD_TOKEN = [key for key, reason in EXEMPT.items() if reason is Exempt.GOOD_TOKEN]
 

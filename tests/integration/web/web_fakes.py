@@ -12,7 +12,9 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 
 from cypher.auth import Services
+from cypher.auth.account import AccountView
 from cypher.auth.begun import LoginOptions
+from cypher.auth.export import AccountExport
 from cypher.auth.source import Source
 from cypher.auth.types import (
     AccessClaims,
@@ -33,6 +35,7 @@ from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresCon
 from cypher.config.factors import FactorLimits, FactorsConfig
 from cypher.config.limits import Category, LimitsConfig
 from cypher.config.operators import OperatorsConfig
+from cypher.config.recovery import RecoveryConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
 from cypher.repositories.factors import EnrolledFactors
 from cypher.web.server import WebServer
@@ -52,6 +55,19 @@ SESSION = SessionView(
     created_at=NOW,
     expires_at=NOW + timedelta(days=30),
     idle_expires_at=NOW + timedelta(days=7),
+)
+ACCOUNT = AccountView(
+    id=USER_ID, username="alice", totp_enabled=False, created_at=NOW, password_changed_at=NOW, last_login_at=None
+)
+EXPORT = AccountExport(
+    exported_at=NOW,
+    most_of_each=1000,
+    account=ACCOUNT,
+    sessions=[],
+    refresh_tokens=[],
+    recovery_codes=[],
+    recovery_tokens=[],
+    wrong_codes=[NOW],
 )
 CLAIMS = AccessClaims(sub=USER_ID, sid=SESSION_ID, jti="jti-1", iat=1, exp=301, aal=1, amr=("opaque",))
 
@@ -132,6 +148,40 @@ class Fakes:
         await self._called("factors.renew_codes", session, source)
         return ("three", "four")
 
+    async def start_password(self, session: SessionView, request: bytes) -> RegistrationStarted:
+        await self._called("password.start", session, request)
+        return RegistrationStarted(flow_id="flow", registration_response=b"\xff" * 64, expires_in=60)
+
+    async def finish_password(
+        self, session: SessionView, flow_id: str, record: bytes, *, revoke_others: bool, source: Source
+    ) -> None:
+        await self._called("password.finish", session, flow_id, record, revoke_others)
+
+    async def show_account(self, session: SessionView) -> AccountView:
+        await self._called("account.show", session)
+        return ACCOUNT
+
+    async def rename(self, session: SessionView, username: str, source: Source) -> AccountView:
+        await self._called("account.rename", session, username, source)
+        return ACCOUNT
+
+    async def delete_account(self, session: SessionView, source: Source) -> None:
+        await self._called("account.delete", session, source)
+
+    async def export(self, session: SessionView, source: Source) -> AccountExport:
+        await self._called("export.export", session, source)
+        return EXPORT
+
+    async def request_recovery(self, username: str, source: Source) -> None:
+        await self._called("recovery_requests.request", username, source)
+
+    async def start_recovery(self, username: str, token: str, request: bytes) -> RegistrationStarted:
+        await self._called("recovery.start", username, token, request)
+        return RegistrationStarted(flow_id="flow", registration_response=b"\xff" * 64, expires_in=60)
+
+    async def finish_recovery(self, flow_id: str, record: bytes, source: Source) -> None:
+        await self._called("recovery.finish", flow_id, record, source)
+
     async def validate(self, access_token: str) -> Validated:
         await self._called("sessions.validate", access_token)
         if access_token != ACCESS_TOKEN:
@@ -210,6 +260,11 @@ class Fakes:
                 remove=self.remove,
                 renew_codes=self.renew_codes,
             ),
+            password=SimpleNamespace(start=self.start_password, finish=self.finish_password),
+            account=SimpleNamespace(show=self.show_account, rename=self.rename, delete=self.delete_account),
+            export=self,
+            recovery=SimpleNamespace(start=self.start_recovery, finish=self.finish_recovery),
+            recovery_requests=SimpleNamespace(request=self.request_recovery),
             sessions=self,
             tokens=self,
             service_tokens=self,
@@ -306,6 +361,7 @@ def config_of(**http: object) -> Config:
         factors=FactorsConfig(flow=day, fresh=day, limits=FactorLimits(short=None, day=None, total=100)),
         limits=LimitsConfig(),
         registration="open",
+        recovery=RecoveryConfig(),
         embedded_path=Path(".cypher"),
         log=LogConfig(level="info", format="human"),
     )
