@@ -97,6 +97,11 @@ class People:
             found = await repos.accounts.find_person(name)
         return _view(found) if found else None
 
+    async def named(self, username: str) -> UserPage:
+        """Return the person of a name as a page: of one, or of none."""
+        user = await self.find(username)
+        return UserPage(items=[user] if user else [], next_cursor=None)
+
     async def get(self, user_id: UUID) -> UserView:
         async with self._db.connection() as repos:
             return await self._get(repos, user_id)

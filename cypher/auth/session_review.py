@@ -31,6 +31,12 @@ class ReviewedSession(SessionView, frozen=True, kw_only=True):
     last_seen_at: datetime
 
 
+class ReviewedSessions(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest hundred of somebody."""
+
+    items: list[ReviewedSession]
+
+
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """How many sessions ended, or would have."""
 
@@ -46,16 +52,17 @@ class SessionReview:
         self._audit = audit
         self._living = living
 
-    async def list_sessions(self, user_id: UUID) -> list[ReviewedSession]:
+    async def list_sessions(self, user_id: UUID) -> ReviewedSessions:
         """Return the newest hundred living sessions of somebody; raises NotFound."""
         async with self._db.connection() as repos:
             if await repos.accounts.get_person(user_id) is None:
                 raise NotFound
             found = await repos.sessions.list_live_sessions(user_id)
-        return [
+        items = [
             ReviewedSession(**msgspec.structs.asdict(view_of(session)), last_seen_at=session.last_seen_at)
             for session in found
         ]
+        return ReviewedSessions(items=items)
 
     async def revoke_of(self, user_id: UUID, *, source: Source | None = None) -> Revocation:
         """End every session of somebody, and what they began; raises NotFound."""

@@ -29,10 +29,10 @@ def sessions_list(who: WhoArgument, by_id: IdOption = False, json: JsonOption = 
         user = await find_user(open_, who, by_id=by_id)
         sessions = await session_review(open_).list_sessions(user.id)
         if json:
-            print(msgspec.json.encode({"items": sessions}).decode())
+            print(msgspec.json.encode(sessions).decode())
             return
         table = Table(id_column(), "level", "proven by", "begun", "last seen", "ends")
-        for session in sessions:
+        for session in sessions.items:
             moments = (session.created_at, session.last_seen_at, session.expires_at)
             table.add_row(
                 str(session.id),

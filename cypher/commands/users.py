@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cypher.app import Resources
-from cypher.auth.people import LOCK, People, RecoveryToken, UserView
+from cypher.auth.people import LOCK, People, RecoveryToken, UserPage, UserView
 from cypher.auth.recovery_tokens import HANDED_OVER, LONGEST
 from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
 from cypher.errors import NotFound, OperatorError, ValidationFailed
@@ -55,16 +55,15 @@ def users_list(
 
     async def show(open_: Resources) -> None:
         if username is not None:
-            users, following = [await find_user(open_, username, by_id=False)], None
+            page = UserPage(items=[await find_user(open_, username, by_id=False)], next_cursor=None)
         else:
             page = await people(open_).list_users(cursor=cursor, most=limit)
-            users, following = page.items, page.next_cursor
         if json:
-            print(msgspec.json.encode({"items": users, "next_cursor": following}).decode())
+            print(msgspec.json.encode(page).decode())
             return
-        _print_table(users)
-        if following:
-            print(f"There are more: cypher users list --cursor {following}", file=sys.stderr)
+        _print_table(page.items)
+        if page.next_cursor:
+            print(f"There are more: cypher users list --cursor {page.next_cursor}", file=sys.stderr)
 
     with_resources(show)
 

@@ -82,7 +82,9 @@ def test_there_is_no_place_for_a_secret(document: dict[str, Any]) -> None:
     fields = {(name, field) for name, schema in schemas.items() for field in schema.get("properties", {})}
     assert len(fields) > 20
     found = {(name, field) for name, field in fields if SECRETS.search(field)}
-    assert found == {("Problem", "code"), ("FieldProblem", "code")}
+    # What an operator is given once, to be handed over, and what is no secret but called so.
+    made_once = {("RecoveryToken", "recovery_token"), ("InvitedUser", "recovery_token")}
+    assert found == {("Problem", "code"), ("FieldProblem", "code"), *made_once}
 
 
 @pytest.mark.parametrize("file", sorted(HANDLERS.glob("*.py")), ids=lambda file: file.name)

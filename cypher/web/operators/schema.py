@@ -1,6 +1,8 @@
 """What operators' requests hold. Their answers are the objects that the commands' `--json` prints."""
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +14,42 @@ Identifier = Annotated[
     str,
     Meta(description="A username, an address, a device's id, or for `login-name-address` a username and an address."),
 ]
+
+
+#: What PostgreSQL and every time zone can hold.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class UserQuery(msgspec.Struct, frozen=True, kw_only=True):
+    username: Annotated[str, Meta(description="The whole name, in any of its spellings.")] | UnsetType = UNSET
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | UnsetType = UNSET
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    username: str
+
+
+class RevocationFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of what is said must hold; `all` stands alone. A condition that is not known is refused, not ignored."""
+
+    user_id: UUID | None = None
+    aal: Literal[1, 2] | None = None
+    created_before: Moment | None = None
+    seen_before: Moment | None = None
+    all: bool = False
+
+    def __post_init__(self) -> None:
+        said = [each for each in (self.user_id, self.aal, self.created_before, self.seen_before) if each is not None]
+        if self.all is bool(said):
+            raise ValueError("say which, or all")
+        if any(not EARLIEST <= moment <= LATEST for moment in (self.created_before, self.seen_before) if moment):
+            raise ValueError("out of range")
+
+
+class RevocationOrder(msgspec.Struct, frozen=True, kw_only=True):
+    filter: RevocationFilter
+    dry_run: Annotated[bool, Meta(description="Only count them.")] = False
 
 
 class KeyRotation(msgspec.Struct, frozen=True, kw_only=True):

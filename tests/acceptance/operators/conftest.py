@@ -25,6 +25,8 @@ NO_KEY = "data-20260101-00000000"
 SCOPED = [route for route in ROUTES if route.needs is not Needs.NOTHING]
 #: What a route is asked with so that whoever may call it is answered by its use case, and changes as little as it can.
 ASKED: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/admin/v1/users"): {"json": {"username": "invited"}},
+    ("POST", "/admin/v1/sessions/revoke"): {"json": {"filter": {"all": True}, "dry_run": True}},
     ("DELETE", "/admin/v1/rate-limits"): {"params": {"category": "login-name", "identifier": "nobody"}},
     ("POST", "/admin/v1/keys/rotate"): {"json": {}},
     ("POST", "/admin/v1/reencryption"): {"json": {}},
