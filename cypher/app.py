@@ -51,6 +51,9 @@ from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
 
+#: Two for each re-encryption, by itself and asked for: one of these holds its lock. The others are for operators.
+UPKEEP_CONNECTIONS = 6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
@@ -87,7 +90,7 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         over = repositories_over(ring, codec, index)
         db = await Database.open(config.postgres, over)
         closing.push_async_callback(db.close)
-        few = replace(config.postgres, pool_max=2)
+        few = replace(config.postgres, pool_max=UPKEEP_CONNECTIONS)
         upkeep = await Database.open(few, over, statement_seconds=MAINTENANCE_SECONDS)
         closing.push_async_callback(upkeep.close)
         redis = RedisClient.open(config.redis, clock)

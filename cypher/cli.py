@@ -17,6 +17,7 @@ from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
+from cypher.settings import bracketed
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
@@ -99,5 +100,8 @@ def announcement(config: Config, embedded: Embedded | None, applied: list[str]) 
         ]
     elif embedded:
         lines.append(f"  the cache: {embedded.path} (Valkey; set REDIS_HOST for one of your own)")
+    if config.operators.port is not None:
+        where = f"http://{bracketed(config.operators.host)}:{config.operators.port}"
+        lines.append(f"  operators:    {where}/docs (with a token of `cypher tokens create`)")
     lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo", "  stop it:      Ctrl-C"]
     return "\n".join(lines)

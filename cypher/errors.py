@@ -88,13 +88,13 @@ class ValidationFailed(CypherError):
 
 
 class Unauthenticated(CypherError):
-    """A valid access token is needed."""
+    """A valid bearer token is needed."""
 
     code = "unauthenticated"
 
 
 class AccessTokenEnded(Unauthenticated):
-    """A valid access token is needed."""
+    """A valid bearer token is needed."""
 
     # To its sender this is any other bad token; to a limiter it is not: whoever has one did not guess it.
 

@@ -79,6 +79,21 @@ SELECT pg_advisory_xact_lock(hashtextextended('cypher.names', 0));
 -- Held to the end of the transaction by the one instance that re-encrypts in the background.
 SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption', 0));
 
+-- name: try_asked_reencryption :value
+-- The same for the one instance that an operator has asked to; the two may go on beside each other.
+SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption.asked', 0));
+
+-- name: is_reencrypting :value
+-- Whether somebody holds one of these two; a lock's number stands in pg_locks in halves.
+SELECT EXISTS (SELECT
+                 FROM pg_locks
+                WHERE locktype = 'advisory'
+                  AND granted
+                  AND objsubid = 1
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND ((classid::bigint << 32) | objid::bigint)
+                      IN (hashtextextended('cypher.reencryption', 0), hashtextextended('cypher.reencryption.asked', 0)));
+
 -- name: stay_idle :exec
 -- For a transaction that only holds a lock: it has no snapshot, and keeps nothing from being vacuumed.
 SET LOCAL idle_in_transaction_session_timeout = 0;

@@ -65,7 +65,7 @@ class Audit:
 
     def _entry(self, happening: Happening, source: Source | None) -> AuditEntry:
         event, name = happening.event, happening.username
-        nobody = "service" if happening.by_itself else "operator"
+        actor_type, actor_id = _actor(happening, source)
         details = Details(
             address=source.address if source else None,
             user_agent=source.user_agent if source else None,
@@ -80,11 +80,20 @@ class Audit:
             outcome=happening.outcome.value,
             reason=happening.reason,
             severity="alert" if event in ALARMING else "info",
-            actor_type="user" if source else nobody,
-            actor_id=str(happening.user_id) if source and happening.user_id else None,
+            actor_type=actor_type,
+            actor_id=actor_id,
             user_id=happening.user_id,
             session_id=happening.session_id,
             request_id=source.request_id if source else None,
             subject_index=self._index.index(name, SUBJECT) if name else None,
             details=msgspec.json.encode(details),
         )
+
+
+def _actor(happening: Happening, source: Source | None) -> tuple[str, str | None]:
+    """Return who acts, and the id of the person or of the operator's service token."""
+    if source is None:
+        return ("service" if happening.by_itself else "operator"), None
+    if source.operator is not None:
+        return "operator", str(source.operator)
+    return "user", str(happening.user_id) if happening.user_id else None

@@ -43,6 +43,8 @@ class Event(StrEnum):
     KEY_DESTROYED = "crypto.key.destroyed"
     MASTER_PASSWORD_CHANGED = "crypto.master_password.changed"  # noqa: S105 - the name of an event
     INDEX_ROTATED = "crypto.index.rotated"
+    REENCRYPTION_STARTED = "crypto.reencryption.started"
+    REENCRYPTION_COMPLETED = "crypto.reencryption.completed"
     KEY_STORE_MOVED = "crypto.key_store.moved"
     FACTORS_RESET = "admin.factors.reset"
     USER_CREATED = "admin.user.created"

@@ -25,7 +25,7 @@ class FactorReset:
         self._db = db
         self._audit = audit
 
-    async def reset(self, user_id: UUID) -> None:
+    async def reset(self, user_id: UUID, source: Source | None = None) -> None:
         """Take away factor, recovery codes and all counted failures; raises NotFound for an unknown person.
 
         From now on the password alone opens the account, until its owner enrols again.
@@ -35,4 +35,4 @@ class FactorReset:
                 raise NotFound
             await repos.factors.remove_factors(user_id)
             await repos.factors.delete_failures(user_id)
-            await factor_changed(repos, self._audit, Happening(event=Event.FACTORS_RESET, user_id=user_id), None)
+            await factor_changed(repos, self._audit, Happening(event=Event.FACTORS_RESET, user_id=user_id), source)

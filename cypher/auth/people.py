@@ -16,6 +16,7 @@ from cypher.auth.living import LivingSessions
 from cypher.auth.naming import hold_names
 from cypher.auth.recovery_tokens import HANDED_OVER, new_recovery_token
 from cypher.auth.refresh_tokens import hash_token
+from cypher.auth.source import Source
 from cypher.clock import Clock, new_id
 from cypher.crypto.keyring import KeyRing
 from cypher.errors import AccountDisabled, AccountLocked, NotFound, UsernameTaken
@@ -68,7 +69,10 @@ class InvitedUser(RecoveryToken, frozen=True, kw_only=True):
 
 
 class People:
-    """Everything that takes a user's id raises NotFound for one that nobody has."""
+    """Everything that takes a user's id raises NotFound for one that nobody has.
+
+    `source` is the operator's request; None at the command line.
+    """
 
     def __init__(
         self, *, db: Database[Repositories], ring: KeyRing, audit: Audit, living: LivingSessions, clock: Clock
@@ -93,11 +97,18 @@ class People:
             found = await repos.accounts.find_person(name)
         return _view(found) if found else None
 
+    async def named(self, username: str) -> UserPage:
+        """Return the person of a name as a page: of one, or of none."""
+        user = await self.find(username)
+        return UserPage(items=[user] if user else [], next_cursor=None)
+
     async def get(self, user_id: UUID) -> UserView:
         async with self._db.connection() as repos:
             return await self._get(repos, user_id)
 
-    async def create(self, username: str, *, lifetime: timedelta = HANDED_OVER) -> InvitedUser:
+    async def create(
+        self, username: str, *, lifetime: timedelta = HANDED_OVER, source: Source | None = None
+    ) -> InvitedUser:
         """Make somebody who gives themselves a password by the token, also while registration is closed.
 
         Raises ValidationFailed, UsernameTaken, NamesBusy. Until then a login with this name is answered like one with a
@@ -109,58 +120,61 @@ class People:
             if not await repos.accounts.insert_person(user_id, name):
                 raise UsernameTaken
             token = await self._issue(repos, user_id, lifetime)
-            await self._audit.record(repos, Happening(event=Event.USER_CREATED, user_id=user_id, username=name), None)
+            created = Happening(event=Event.USER_CREATED, user_id=user_id, username=name)
+            await self._audit.record(repos, created, source)
             user = await self._get(repos, user_id)
         return InvitedUser(user=user, recovery_token=token.recovery_token, expires_at=token.expires_at)
 
-    async def issue_recovery(self, user_id: UUID, *, lifetime: timedelta = HANDED_OVER) -> RecoveryToken:
+    async def issue_recovery(
+        self, user_id: UUID, *, lifetime: timedelta = HANDED_OVER, source: Source | None = None
+    ) -> RecoveryToken:
         """Make a token for somebody who has lost the password; raises AccountDisabled or AccountLocked."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             token = await self._issue(repos, user_id, lifetime)
-            await self._audit.record(repos, Happening(event=Event.RECOVERY_HANDED_OVER, user_id=user_id), None)
+            await self._audit.record(repos, Happening(event=Event.RECOVERY_HANDED_OVER, user_id=user_id), source)
         return token
 
-    async def lock(self, user_id: UUID, *, lifetime: timedelta = LOCK) -> UserView:
+    async def lock(self, user_id: UUID, *, lifetime: timedelta = LOCK, source: Source | None = None) -> UserView:
         """Keep somebody out for a while; asked again, for that long from now."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             await repos.accounts.set_locked(user_id, lifetime)
             ended = await _shut_out(repos, user_id, "locked")
-            user = await self._recorded(repos, Event.USER_LOCKED, user_id)
+            user = await self._recorded(repos, Event.USER_LOCKED, user_id, source)
         await self._living.bury(ended.to_bury)
         return user
 
-    async def unlock(self, user_id: UUID) -> UserView:
+    async def unlock(self, user_id: UUID, *, source: Source | None = None) -> UserView:
         """End a lock; what it has ended stays ended."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             await repos.accounts.set_locked(user_id, None)
-            return await self._recorded(repos, Event.USER_UNLOCKED, user_id)
+            return await self._recorded(repos, Event.USER_UNLOCKED, user_id, source)
 
-    async def disable(self, user_id: UUID) -> UserView:
+    async def disable(self, user_id: UUID, *, source: Source | None = None) -> UserView:
         """Keep somebody out until they are enabled."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             await repos.users.set_active(user_id, False)
             ended = await _shut_out(repos, user_id, "disabled")
-            user = await self._recorded(repos, Event.USER_DISABLED, user_id)
+            user = await self._recorded(repos, Event.USER_DISABLED, user_id, source)
         await self._living.bury(ended.to_bury)
         return user
 
-    async def enable(self, user_id: UUID) -> UserView:
+    async def enable(self, user_id: UUID, *, source: Source | None = None) -> UserView:
         """Let somebody in again; what a disabling has ended stays ended."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             await repos.users.set_active(user_id, True)
-            return await self._recorded(repos, Event.USER_ENABLED, user_id)
+            return await self._recorded(repos, Event.USER_ENABLED, user_id, source)
 
-    async def delete(self, user_id: UUID) -> None:
+    async def delete(self, user_id: UUID, *, source: Source | None = None) -> None:
         """Delete somebody and all that is kept of them; their name is free again."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
             ended = await erase(repos, user_id)
-            await self._audit.record(repos, Happening(event=Event.USER_DELETED, user_id=user_id), None)
+            await self._audit.record(repos, Happening(event=Event.USER_DELETED, user_id=user_id), source)
         await self._living.bury(ended.to_bury)
 
     async def _hold(self, repos: Repositories, user_id: UUID) -> None:
@@ -180,8 +194,8 @@ class People:
             raise AccountLocked if (await self._get(repos, user_id)).is_active else AccountDisabled
         return RecoveryToken(recovery_token=value, expires_at=expires_at)
 
-    async def _recorded(self, repos: Repositories, event: Event, user_id: UUID) -> UserView:
-        await self._audit.record(repos, Happening(event=event, user_id=user_id), None)
+    async def _recorded(self, repos: Repositories, event: Event, user_id: UUID, source: Source | None) -> UserView:
+        await self._audit.record(repos, Happening(event=event, user_id=user_id), source)
         return await self._get(repos, user_id)
 
 

@@ -26,10 +26,10 @@ def limits_list(json: JsonOption = False) -> None:
     async def show(open_: Resources) -> None:
         categories = await limit_review(open_).list_categories()
         if json:
-            print(msgspec.json.encode({"items": categories}).decode())
+            print(msgspec.json.encode(categories).decode())
             return
         table = Table("category", "limit", "counted now", "of these refused lately")
-        for category in categories:
+        for category in categories.items:
             limit = f"{category.limit} in {category.window_seconds} s" if category.limit else "off"
             table.add_row(category.category, limit, str(category.subjects), str(category.refused))
         Console().print(table)

@@ -8,21 +8,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cypher.app import Resources, living_sessions
-from cypher.auth.session_review import Revocation, SessionReview
+from cypher.app import Resources
+from cypher.auth.session_review import Revocation
 from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
 from cypher.commands.users import IdOption, WhoArgument, find_user
 from cypher.errors import OperatorError
+from cypher.operating import session_review
 
 app = typer.Typer(no_args_is_help=True, help="The sessions of people who are logged in.")
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 MomentOption = typer.Option(formats=MOMENTS, help="In UTC.")
-
-
-def session_review(open_: Resources) -> SessionReview:
-    """Wire what an operator does about sessions, with time for whole tables."""
-    return SessionReview(db=open_.upkeep, audit=open_.audit, living=living_sessions(open_))
 
 
 @app.command("list")
@@ -33,10 +29,10 @@ def sessions_list(who: WhoArgument, by_id: IdOption = False, json: JsonOption = 
         user = await find_user(open_, who, by_id=by_id)
         sessions = await session_review(open_).list_sessions(user.id)
         if json:
-            print(msgspec.json.encode({"items": sessions}).decode())
+            print(msgspec.json.encode(sessions).decode())
             return
         table = Table(id_column(), "level", "proven by", "begun", "last seen", "ends")
-        for session in sessions:
+        for session in sessions.items:
             moments = (session.created_at, session.last_seen_at, session.expires_at)
             table.add_row(
                 str(session.id),

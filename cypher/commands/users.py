@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cypher.app import Resources, living_sessions
-from cypher.auth.factor_changes import FactorReset
-from cypher.auth.people import LOCK, People, RecoveryToken, UserView
+from cypher.app import Resources
+from cypher.auth.people import LOCK, People, RecoveryToken, UserPage, UserView
 from cypher.auth.recovery_tokens import HANDED_OVER, LONGEST
 from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
 from cypher.errors import NotFound, OperatorError, ValidationFailed
+from cypher.operating import factor_reset, people
 
 app = typer.Typer(no_args_is_help=True, help="The people who log in.")
 
@@ -27,11 +27,6 @@ WhoArgument = Annotated[str, typer.Argument(help="A username; with --id, an id."
 # Never guessed from its form: somebody may have chosen a name that looks like another person's id.
 IdOption = Annotated[bool, typer.Option("--id", help="WHO is an id and no username.")]
 TokenHours = Annotated[int, typer.Option(min=1, max=LONGEST // HOUR, help="How long the token works.")]
-
-
-def people(open_: Resources) -> People:
-    """Wire what an operator does about people, with time for somebody of whom much is kept."""
-    return People(db=open_.upkeep, ring=open_.ring, audit=open_.audit, living=living_sessions(open_), clock=open_.clock)
 
 
 async def find_user(open_: Resources, who: str, *, by_id: bool) -> UserView:
@@ -60,16 +55,15 @@ def users_list(
 
     async def show(open_: Resources) -> None:
         if username is not None:
-            users, following = [await find_user(open_, username, by_id=False)], None
+            page = UserPage(items=[await find_user(open_, username, by_id=False)], next_cursor=None)
         else:
             page = await people(open_).list_users(cursor=cursor, most=limit)
-            users, following = page.items, page.next_cursor
         if json:
-            print(msgspec.json.encode({"items": users, "next_cursor": following}).decode())
+            print(msgspec.json.encode(page).decode())
             return
-        _print_table(users)
-        if following:
-            print(f"There are more: cypher users list --cursor {following}", file=sys.stderr)
+        _print_table(page.items)
+        if page.next_cursor:
+            print(f"There are more: cypher users list --cursor {page.next_cursor}", file=sys.stderr)
 
     with_resources(show)
 
@@ -151,7 +145,7 @@ def users_reset_factors(who: WhoArgument, by_id: IdOption = False, yes: YesOptio
 
     async def reset(open_: Resources) -> None:
         user = await find_user(open_, who, by_id=by_id)
-        await FactorReset(db=open_.db, audit=open_.audit).reset(user.id)
+        await factor_reset(open_).reset(user.id)
         print(f"{_named(user)} now logs in with the password alone, until they enrol a factor again.")
 
     with_resources(reset)

@@ -14,6 +14,7 @@ from cypher.config.http import HttpConfig, Network, read_http
 from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
 from cypher.config.limits import Category, LimitsConfig, read_limits
 from cypher.config.log import LogConfig, read_log
+from cypher.config.operators import OperatorsConfig, read_operators
 from cypher.config.postgres import PostgresConfig, read_postgres
 from cypher.config.recovery import RecoveryConfig, WebhookConfig, read_recovery
 from cypher.config.redis import RedisConfig, read_redis
@@ -31,6 +32,7 @@ __all__ = [
     "LimitsConfig",
     "LogConfig",
     "Network",
+    "OperatorsConfig",
     "PostgresConfig",
     "RecoveryConfig",
     "RedisConfig",
@@ -47,6 +49,7 @@ class Config:
     redis: RedisConfig
     keys: KeysConfig
     http: HttpConfig
+    operators: OperatorsConfig
     sessions: SessionsConfig
     factors: FactorsConfig
     limits: LimitsConfig
@@ -60,12 +63,13 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
     """Read every setting; raise `SettingsRefused` with all that is wrong, never only with the first."""
     read = SettingsReader(environ, dotenv)
     embedded_path = Path(read.text("EMBEDDED_PATH") or ".cypher")
-    postgres = read_postgres(read)
+    postgres, http = read_postgres(read), read_http(read)
     config = Config(
         postgres=postgres,
         redis=read_redis(read),
         keys=read_keys(read, embedded_path / "keys" if postgres.embedded else None),
-        http=read_http(read),
+        http=http,
+        operators=read_operators(read, http),
         sessions=read_sessions(read),
         factors=read_factors(read),
         limits=read_limits(read),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import CIPHERS, SEALING, Algorithm, KeyInfo, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import StoredKey, StoredRing
-from cypher.errors import OperatorError
+from cypher.operator_errors import KeyPending, Unfit
 
 __all__ = ["RotationPolicy", "activated", "keep_by_age", "rotate"]
 
@@ -34,7 +34,8 @@ def rotate(
     A signing key becomes `pending`, any other `active`. `algorithm` stays what it was when None; `secret` is for a
     setup of OPAQUE. With `replacing`, the id of the key that was found due, nothing happens, and the answer is None,
     when another process has replaced that key meanwhile.
-    Raises OperatorError, and has written nothing, when the purpose or the algorithm is not for this.
+    Raises Unfit, and has written nothing, when the purpose or the algorithm is not for this, KeyPending when a next
+    key is there already.
     """
     _require_rotatable(purpose, algorithm)
     made: list[StoredKey] = []
@@ -91,7 +92,7 @@ def _next_key(
     ring: KeyRing, stored: StoredRing, old: StoredKey, algorithm: Algorithm | None, secret: bytes | None
 ) -> StoredKey:
     if stored.pending(old.purpose) is not None:
-        raise OperatorError(f"A new key for {old.purpose} is pending already; it takes over by itself.")
+        raise KeyPending(f"A new key for {old.purpose} is pending already; it takes over by itself.")
     state = State.PENDING if old.purpose is Purpose.SIGNING else State.ACTIVE
     return ring.new_key(old.purpose, algorithm or old.algorithm, state=state, secret=secret)
 
@@ -116,6 +117,7 @@ def _retired(stored: StoredRing, purpose: Purpose) -> StoredRing:
 def _require_rotatable(purpose: Purpose, algorithm: Algorithm | None) -> None:
     if purpose not in BY_HAND:
         names = ", ".join(sorted(BY_HAND))
-        raise OperatorError(f"Keys for {purpose} are not rotated this way; {names} are.")
+        raise Unfit("purpose", f"Keys for {purpose} are not rotated this way; {names} are.")
     if algorithm is not None and (algorithm not in CIPHERS or purpose not in SEALING):
-        raise OperatorError(f"{algorithm} does not seal {purpose}; the ciphers are {' and '.join(sorted(CIPHERS))}.")
+        ciphers = " and ".join(sorted(CIPHERS))
+        raise Unfit("algorithm", f"{algorithm} does not seal {purpose}; the ciphers are {ciphers}.")

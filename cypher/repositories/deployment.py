@@ -83,6 +83,15 @@ class DeploymentRepository:
         await self._run.exec(sql.stay_idle)
         return bool(await self._run.value(sql.try_reencryption))
 
+    async def try_asked_reencryption(self) -> bool:
+        """Become the one that re-encrypts because it was asked to, likewise."""
+        await self._run.exec(sql.stay_idle)
+        return bool(await self._run.value(sql.try_asked_reencryption))
+
+    async def is_reencrypting(self) -> bool:
+        """Tell whether one of these two is at it, on whichever instance."""
+        return bool(await self._run.value(sql.is_reencrypting))
+
     async def list_operations(self) -> dict[str, int]:
         """Return how many uses of each data key were reserved."""
         return {row["key_id"]: row["operations"] for row in await self._run.many(sql.list_operations)}

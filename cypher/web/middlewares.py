@@ -14,9 +14,10 @@ from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
+from cypher.web.routes import TABLE, Route
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
 
-#: Every request ends within this, whatever PostgreSQL and Redis do.
+#: Every request ends within this, whatever PostgreSQL and Redis do, unless its route says otherwise.
 DEADLINE_SECONDS = 5.0
 
 
@@ -41,8 +42,9 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
     try:
         if is_preflight(request):
             return answer_preflight(request), None
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            return await limited(request, handler), None
+        route = request.app[TABLE].get(route_of(request))
+        async with asyncio.timeout(_deadline(route)):
+            return await limited(request, handler, route), None
     except CypherError as exc:
         if isinstance(exc, FieldDoesNotOpen):
             await request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
@@ -59,3 +61,7 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
     if allow is not None:
         response.headers[hdrs.ALLOW] = allow
     return response, error.code
+
+
+def _deadline(route: Route | None) -> float:
+    return DEADLINE_SECONDS if route is None or route.deadline is None else route.deadline

@@ -3,11 +3,13 @@
 What a route reads and answers stands at its handler; `/openapi.json` is made of both.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from aiohttp import web
 
+from cypher.auth.service_tokens import Scope
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
@@ -36,6 +38,23 @@ class Needs(Enum):
     ACCESS_TOKEN = "access token"  # noqa: S105
     FRESH = "access token of a session whose owner was proven lately"
     INTROSPECT = "service token with the scope introspect"
+    #: On the operators' listener `operators/guard.py` asks, before the handler.
+    SEE_PEOPLE = "service token with the scope viewer or operator"
+    SEE_KEYS = "service token with the scope viewer or key_custodian"
+    OPERATOR = "service token with the scope operator"
+    AUDITOR = "service token with the scope auditor"
+    KEY_CUSTODIAN = "service token with the scope key_custodian"
+
+
+#: Of service tokens, any of which opens a route: whoever may act on something may see it.
+SCOPES: dict[Needs, tuple[Scope, ...]] = {
+    Needs.INTROSPECT: (Scope.INTROSPECT,),
+    Needs.SEE_PEOPLE: (Scope.VIEWER, Scope.OPERATOR),
+    Needs.SEE_KEYS: (Scope.VIEWER, Scope.KEY_CUSTODIAN),
+    Needs.OPERATOR: (Scope.OPERATOR,),
+    Needs.AUDITOR: (Scope.AUDITOR,),
+    Needs.KEY_CUSTODIAN: (Scope.KEY_CUSTODIAN,),
+}
 
 
 class Counted(Enum):
@@ -63,7 +82,11 @@ class Route:
     handler: Endpoint
     needs: Needs
     limit: Counted | Exempt
+    deadline: float | None = None  #: seconds; None: that of every request
 
+
+#: The table of an application, by method and path as requests name them.
+TABLE: web.AppKey[Mapping[tuple[str, str], Route]] = web.AppKey("table")
 
 ROUTES = (
     Route("GET", "/v1/config", configuration.show, Needs.NOTHING, Counted.DEFAULT),
@@ -104,11 +127,12 @@ ROUTES = (
 )
 
 
-def route_definitions() -> list[web.RouteDef]:
-    """Return the table as aiohttp wants it. HEAD goes with GET (RFC 9110, section 9.3.2)."""
-    return [
-        web.get(route.path, route.handler.handle)
-        if route.method == "GET"
-        else web.route(route.method, route.path, route.handler.handle)
-        for route in ROUTES
-    ]
+def serve_table(app: web.Application, routes: Iterable[Route]) -> None:
+    """Let an application answer these routes. HEAD goes with GET (RFC 9110, section 9.3.2)."""
+    app[TABLE] = served = {
+        (method, route.path): route
+        for route in routes
+        for method in ((route.method, "HEAD") if route.method == "GET" else (route.method,))
+    }
+    for (method, path), route in served.items():
+        app.router.add_route(method, path, route.handler.handle)

@@ -161,6 +161,8 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "MASTER_ENCRYPTION_PASSWORD": "a master password for tests, long enough",
         "KEY_STORE_PATH": str(keys),
         "POSTGRES_POOL_MAX": "10",
+        # What is about operators starts their listener itself, on a port that is free.
+        "ADMIN_PORT": "off",
         **NO_LIMITS,
     }
     return {name: value for name, value in settings.items() if value}

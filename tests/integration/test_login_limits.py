@@ -289,7 +289,7 @@ async def test_the_list_says_how_many_are_counted_and_how_many_refused(desk):
         await desk.attempt()
     await desk.refused()
     await desk.attempt(name="bob")
-    listed = {item.category: item for item in await desk.review.list_categories()}
+    listed = {item.category: item for item in (await desk.review.list_categories()).items}
     assert list(listed) == list(Category)
     assert (listed[Category.LOGIN_NAME].subjects, listed[Category.LOGIN_NAME].refused) == (2, 0)
     assert (listed[Category.LOGIN_NAME_ADDRESS].subjects, listed[Category.LOGIN_NAME_ADDRESS].refused) == (2, 1)

@@ -409,3 +409,39 @@ def test_what_is_no_limit_is_refused_and_nothing_runs_without_one(text: str) -> 
 def test_a_known_device_is_given_what_a_name_at_an_address_is_given() -> None:
     limits = load({}, None).limits
     assert limits.of(Category.LOGIN_DEVICE) == limits.of(Category.LOGIN_NAME_ADDRESS)
+
+
+# -- operators ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "port"),
+    [
+        ({}, "127.0.0.1", 8090),
+        ({"PORT": "9000"}, "127.0.0.1", 9010),
+        ({"ADMIN_PORT": "1", "ADMIN_HOST": "10.0.0.1"}, "10.0.0.1", 1),
+        ({"ADMIN_PORT": "off"}, "127.0.0.1", None),
+        ({"ADMIN_PORT": " OFF ", "PORT": "65535"}, "127.0.0.1", None),
+    ],
+)
+def test_operators_are_answered_beside_the_public_port_or_nowhere(
+    settings: dict[str, str], host: str, port: int | None
+) -> None:
+    config = load(settings, None)
+    assert (config.operators.host, config.operators.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ADMIN_PORT": "0"},
+        {"ADMIN_PORT": "65536"},
+        {"ADMIN_PORT": "none"},
+        {"ADMIN_PORT": "8080"},
+        {"PORT": "8090", "ADMIN_PORT": "8090"},
+        {"PORT": "65526"},
+    ],
+)
+def test_operators_are_never_answered_on_the_public_port_or_on_none(settings: dict[str, str]) -> None:
+    [problem] = problems(settings).splitlines()
+    assert problem.startswith("ADMIN_PORT must ")

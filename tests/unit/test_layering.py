@@ -12,26 +12,43 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "clock", "coalescing", "__version__"},
+    {"errors", "operator_errors", "clock", "coalescing", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
     {"postgres", "postgres_keys", "redis_client", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "account_parts", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {
+        "app",
+        "account_parts",
+        "operating",
+        "listening",
+        "serving",
+        "moving",
+        "cli",
+        "commands",
+        "demo",
+        "embedded",
+        "__main__",
+    },
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
+    ("operator_errors", "errors"),
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
     ("redis_client", "redis_servers"),
     ("maintenance", "auth"),
     ("app", "account_parts"),
+    ("operating", "app"),
     ("serving", "app"),
+    ("serving", "listening"),
+    ("serving", "operating"),
     ("moving", "app"),
     ("demo", "app"),
     ("commands", "app"),
+    ("commands", "operating"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -46,7 +63,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "serving.py"),
+    "aiohttp": ("web/", "client/", "app.py", "listening.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),

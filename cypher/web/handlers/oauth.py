@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from cypher.auth.service_tokens import Scope
 from cypher.errors import InvalidGrant, InvalidRequest, UnsupportedGrantType
 from cypher.web.answers import answer, empty
 from cypher.web.body import read_form
@@ -9,8 +10,6 @@ from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
 from cypher.web.schema import ActiveToken, InactiveToken, TokenForm, TokenOnlyForm, Tokens
 from cypher.web.source import bearer_of, source_of
-
-INTROSPECT = "introspect"
 
 
 @endpoint(reads=TokenForm, answers={200: Tokens}, raises=(InvalidGrant, UnsupportedGrantType))
@@ -34,7 +33,7 @@ async def refresh(request: web.Request) -> web.Response:
 async def introspect(request: web.Request) -> web.Response:
     """POST /oauth/introspect: whether an access token holds right now (RFC 7662)."""
     services = request.app[SERVICES]
-    await services.service_tokens.authenticate(bearer_of(request), INTROSPECT)
+    await services.service_tokens.authenticate(bearer_of(request), Scope.INTROSPECT)
     form = await read_form(request, TokenOnlyForm)
     claims = await services.tokens.introspect(form.token)
     if claims is None:

@@ -28,7 +28,7 @@ from cypher.web.openapi.document import (
     Tag,
 )
 from cypher.web.openapi.schemas import Schemas, fields_of
-from cypher.web.routes import Needs, Route
+from cypher.web.routes import SCOPES, Needs, Route
 from cypher.web.schema import OAuthError, Problem
 
 DESCRIPTION = """\
@@ -75,11 +75,16 @@ SECURITY: dict[Needs, list[Mapping[str, tuple[str, ...]]]] = {
     Needs.NOTHING: [],
     Needs.ACCESS_TOKEN: [{"accessToken": ()}],
     Needs.FRESH: [{"accessToken": ()}],
-    Needs.INTROSPECT: [{"serviceToken": ("introspect",)}],
+    **{need: [{"serviceToken": (scope,)} for scope in scopes] for need, scopes in SCOPES.items()},
+}
+#: What a path names, by the name of the parameter.
+IN_PATH = {
+    "id": {"type": "string", "format": "uuid"},
+    "key_id": {"type": "string", "pattern": "^[a-z_]+-[0-9]{8}-[0-9a-f]{8}$"},
 }
 
 
-def describe(routes: Sequence[Route]) -> Document:
+def describe(routes: Sequence[Route], *, title: str = "Cypher", about: str = DESCRIPTION) -> Document:
     """Describe every route of a table."""
     schemas = Schemas(routes)
     paths: dict[str, dict[str, Operation]] = {}
@@ -90,11 +95,19 @@ def describe(routes: Sequence[Route]) -> Document:
             refused[_name(route, status, codes)] = _refusal(route, status, codes, schemas)
     return Document(
         openapi="3.1.0",
-        info=Info(title="Cypher", version=__version__, summary="An authentication service.", description=DESCRIPTION),
+        info=Info(title=title, version=__version__, summary="An authentication service.", description=about),
         tags=tuple(_tags(routes)),
         paths=paths,
-        components=Components(schemas=schemas.components, responses=refused, headers=HEADERS, security_schemes=SCHEMES),
+        components=Components(
+            schemas=schemas.components, responses=refused, headers=HEADERS, security_schemes=_schemes(routes)
+        ),
     )
+
+
+def _schemes(routes: Iterable[Route]) -> dict[str, SecurityScheme]:
+    """Return the kinds of tokens that these routes ask for."""
+    asked = {name for route in routes for need in SECURITY[route.needs] for name in need}
+    return {name: scheme for name, scheme in SCHEMES.items() if name in asked}
 
 
 def _tags(routes: Iterable[Route]) -> Iterable[Tag]:
@@ -127,7 +140,7 @@ def _last(dotted: str) -> str:
 
 def _path_parameters(route: Route) -> Iterable[Parameter]:
     for name in re.findall(r"\{(\w+)\}", route.path):
-        yield Parameter(name=name, in_="path", required=True, schema={"type": "string", "format": "uuid"})
+        yield Parameter(name=name, in_="path", required=True, schema=IN_PATH[name])
 
 
 def _query_parameters(route: Route) -> Iterable[Parameter]:

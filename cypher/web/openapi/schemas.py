@@ -1,12 +1,13 @@
 """JSON Schema of the structs that a route table names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import cast, get_args
 
 import msgspec
 
 from cypher.web.endpoint import Media
+from cypher.web.openapi.contract import speaks_oauth
 from cypher.web.openapi.document import Schema
 from cypher.web.routes import Route
 from cypher.web.schema import OAuthError, Problem
@@ -19,7 +20,8 @@ class Schemas:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         refs_received, of_received = _components([*_received(routes)])
-        refs_sent, of_sent = _components([*_sent(routes), Problem, OAuthError])
+        refusals = (Problem, OAuthError) if any(speaks_oauth(route) for route in routes) else (Problem,)
+        refs_sent, of_sent = _components([*_sent(routes), *refusals])
         self._refs = {**refs_received, **refs_sent}
         self.components = {**of_received, **{name: _complete(schema) for name, schema in of_sent.items()}}
 
@@ -35,10 +37,18 @@ def _structs(body: Struct | UnionType) -> tuple[Struct, ...]:
 
 def fields_of(struct: Struct) -> list[tuple[str, Schema, bool]]:
     """Return name and schema of each field of a flat struct, and whether it must be there."""
-    [schema] = _components([struct])[1].values()
+    components = _components([struct])[1]
+    schema = components.pop(struct.__name__)
     properties = cast(dict[str, Schema], schema["properties"])
     required = cast(list[str], schema.get("required", []))
-    return [(name, field, name in required) for name, field in properties.items()]
+    return [(name, _written_out(field, components), name in required) for name, field in properties.items()]
+
+
+def _written_out(field: Schema, components: Mapping[str, Schema]) -> Schema:
+    """Put an enumeration in the place of its name: a parameter refers to nothing."""
+    plain = dict(field)
+    name = cast(str, plain.pop("$ref", "")).rpartition("/")[2]
+    return {**components[name], **plain} if name else plain
 
 
 def _received(routes: Iterable[Route]) -> Iterable[Struct]:

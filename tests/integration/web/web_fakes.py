@@ -34,6 +34,7 @@ from cypher.auth.types import (
 from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
 from cypher.config.factors import FactorLimits, FactorsConfig
 from cypher.config.limits import Category, LimitsConfig
+from cypher.config.operators import OperatorsConfig
 from cypher.config.recovery import RecoveryConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
 from cypher.repositories.factors import EnrolledFactors
@@ -353,6 +354,7 @@ def config_of(**http: object) -> Config:
             reencrypt_background=False,
         ),
         http=HttpConfig(**(settings | http)),  # type: ignore[arg-type]
+        operators=OperatorsConfig(host="127.0.0.1", port=None),
         sessions=SessionsConfig(
             access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
         ),
