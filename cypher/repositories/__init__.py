@@ -10,6 +10,7 @@ from cypher.postgres import Executor
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.devices import DeviceRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
@@ -25,6 +26,7 @@ class Repositories:
 
     users: UserRepository
     factors: FactorRepository
+    devices: DeviceRepository
     sessions: SessionRepository
     refresh_tokens: RefreshTokenRepository
     blacklist: BlacklistRepository
@@ -43,7 +45,8 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
             factors=FactorRepository(run, codec),
-            sessions=SessionRepository(run, codec),
+            devices=DeviceRepository(run, codec, index),
+            sessions=SessionRepository(run, codec, index),
             refresh_tokens=RefreshTokenRepository(run, codec),
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),

@@ -7,11 +7,16 @@ from uuid import UUID
 import msgspec
 
 from cypher import sqlfiles
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.postgres import Executor, Record
+from cypher.repositories.devices import of_person
 from cypher.repositories.users import open_username
 
 sql = sqlfiles.load("sessions")
+
+#: The field of the blind index of the fingerprint that a login came with.
+FINGERPRINT = "user_sessions.device_fingerprint"
 
 
 class SessionData(msgspec.Struct, frozen=True):
@@ -45,9 +50,10 @@ class Session:
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex) -> None:
         self._run = run
         self._codec = codec
+        self._index = index
 
     async def insert_session(
         self,
@@ -60,6 +66,8 @@ class SessionRepository:
         aal: int,
         idle: timedelta,
         absolute: timedelta,
+        device_id: UUID | None = None,
+        device_fingerprint: str | None = None,
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
         sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
@@ -75,6 +83,8 @@ class SessionRepository:
             aal,
             idle,
             absolute,
+            device_id,
+            *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
         )
         return inserted == 1
 
@@ -120,12 +130,15 @@ class SessionRepository:
         """End a session of this person; True when this call ended it."""
         return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
 
-    async def revoke_sessions(self, user_id: UUID, *, keep: UUID | None, reason: str) -> list[UUID]:
-        """End a person's living sessions, all or all but one; returns the ids of those that this call ended.
+    async def revoke_sessions(
+        self, user_id: UUID, *, keep: UUID | None, reason: str, device_id: UUID | None = None
+    ) -> list[UUID]:
+        """End a person's living sessions, all or all but one, or those of a device; returns the ids of those it ended.
 
         Hold the person's row before, or a login under way makes a session that this does not see.
         """
-        return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
+        rows = await self._run.many(sql.revoke_sessions, user_id, keep, reason, device_id)
+        return [row["session_id"] for row in rows]
 
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
@@ -133,6 +146,15 @@ class SessionRepository:
 
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
+
+    async def _seal_fingerprint(
+        self, session_id: UUID, user_id: UUID, fingerprint: str | None
+    ) -> tuple[str | None, str | None, bytes | None]:
+        if fingerprint is None:
+            return None, None, None
+        cell = Cell("user_sessions", "device_fingerprint", session_id)
+        sealed = await self._codec.seal(fingerprint.encode(), cell)
+        return sealed.ciphertext, sealed.key_id, self._index.index(of_person(user_id, fingerprint), FINGERPRINT)
 
     async def _session(self, row: Record) -> Session:
         session_id: UUID = row["session_id"]
