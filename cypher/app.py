@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
+from cypher.auth.devices import Devices
 from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
+from cypher.auth.known_devices import KnownDevices
 from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login
@@ -169,6 +171,7 @@ def build_services(open_: Resources) -> Services:
             freshness=Freshness(config.factors.fresh),
             issuer=issuer_of(config.http.public_origin),
         ),
+        devices=Devices(db=db, known=shared.devices, living=living, audit=audit),
         sessions=Sessions(db=db, access=access, living=living, audit=audit),
         tokens=Tokens(
             db=db,
@@ -194,6 +197,7 @@ class _Shared:
     flows: FlowStore
     access: AccessTokens
     living: LivingSessions
+    devices: KnownDevices
     factor: SecondFactor
     limits: RateLimits
 
@@ -211,6 +215,7 @@ def _shared(open_: Resources) -> _Shared:
             lifetime=lives.access_token,
         ),
         living=_living_sessions(open_),
+        devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         limits=RateLimits(
             limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
@@ -223,7 +228,8 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
     db, audit, clock, lives = open_.db, open_.audit, open_.clock, open_.config.sessions
     limits = SessionLimits(idle=lives.idle, absolute=lives.absolute)
     attempts = LoginLimits(shared.limits)
-    new = NewSessions(access=shared.access, living=shared.living, audit=audit, limits=limits)
+    devices = shared.devices
+    new = NewSessions(access=shared.access, living=shared.living, devices=devices, audit=audit, limits=limits)
     renewals = Renewals(access=shared.access, living=shared.living, audit=audit)
     second_step = SecondStep(
         db=db,
@@ -246,6 +252,7 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         second_step=second_step,
         clock=clock,
         attempts=attempts,
+        devices=devices,
         flow_lifetime=lives.login_flow,
     )
     reauthentication = Reauthentication(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cypher.auth.devices import Devices
 from cypher.auth.factors import Factors
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
@@ -25,6 +26,7 @@ class Services:
     second_step: SecondStep
     reauthentication: Reauthentication
     factors: Factors
+    devices: Devices
     sessions: Sessions
     tokens: Tokens
     service_tokens: ServiceTokens
