@@ -13,6 +13,7 @@ from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
     configuration,
     description,
+    devices,
     factors,
     health,
     login,
@@ -80,6 +81,9 @@ ROUTES = (
     Route("POST", "/v1/factors/totp/confirm", factors.confirm_totp, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/factors/totp", factors.remove_totp, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/v1/recovery-codes", factors.renew_recovery_codes, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/devices", devices.list_all, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("PATCH", "/v1/devices/{id}", devices.change, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("DELETE", "/v1/devices/{id}", devices.revoke, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),
