@@ -3,7 +3,16 @@
 It must never send, log or keep a password; what leaves this process are OPAQUE messages and bearer tokens.
 """
 
-from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.answers import (
+    Device,
+    DeviceInfo,
+    Factors,
+    ListedDevice,
+    ListedSession,
+    RegisteredUser,
+    Session,
+    TotpEnrolment,
+)
 from cypher.client.client import CypherClient
 from cypher.client.errors import (
     AccountDisabled,
@@ -39,6 +48,8 @@ __all__ = [
     "AccountLocked",
     "CypherClient",
     "CypherClientError",
+    "Device",
+    "DeviceInfo",
     "FactorExists",
     "FactorLocked",
     "FactorRequired",
@@ -47,6 +58,7 @@ __all__ = [
     "FlowExpired",
     "InvalidCredentials",
     "InvalidGrant",
+    "ListedDevice",
     "ListedSession",
     "MalformedOpaqueMessage",
     "MfaFailed",
