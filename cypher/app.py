@@ -9,10 +9,12 @@ from cypher.account_parts import AccountParts
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
+from cypher.auth.devices import Devices
 from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
+from cypher.auth.known_devices import KnownDevices
 from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login
@@ -179,6 +181,7 @@ def build_services(open_: Resources) -> Services:
         export=of_accounts.export(),
         recovery=of_accounts.recovery(),
         recovery_requests=of_accounts.recovery_requests(),
+        devices=Devices(db=db, known=shared.devices, living=living, audit=audit),
         sessions=Sessions(db=db, access=access, living=living, audit=audit),
         tokens=Tokens(
             db=db,
@@ -204,6 +207,7 @@ class _Shared:
     flows: FlowStore
     access: AccessTokens
     living: LivingSessions
+    devices: KnownDevices
     factor: SecondFactor
     limits: RateLimits
 
@@ -221,6 +225,7 @@ def _shared(open_: Resources) -> _Shared:
             lifetime=lives.access_token,
         ),
         living=living_sessions(open_),
+        devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         limits=RateLimits(
             limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
@@ -233,7 +238,8 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
     db, audit, clock, lives = open_.db, open_.audit, open_.clock, open_.config.sessions
     limits = SessionLimits(idle=lives.idle, absolute=lives.absolute)
     attempts = LoginLimits(shared.limits)
-    new = NewSessions(access=shared.access, living=shared.living, audit=audit, limits=limits)
+    devices = shared.devices
+    new = NewSessions(access=shared.access, living=shared.living, devices=devices, audit=audit, limits=limits)
     renewals = Renewals(access=shared.access, living=shared.living, audit=audit)
     second_step = SecondStep(
         db=db,
@@ -256,6 +262,7 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         second_step=second_step,
         clock=clock,
         attempts=attempts,
+        devices=devices,
         flow_lifetime=lives.login_flow,
     )
     reauthentication = Reauthentication(

@@ -104,6 +104,57 @@ UPDATE user_sessions AS t
  WHERE t.session_id = n.row_id
    AND t.device_fingerprint = n.old;
 
+-- name: list_devices_fingerprint :many
+-- params: key_id, after, most
+SELECT id AS row_id, fingerprint AS ciphertext, fingerprint_key_id AS key_id
+  FROM devices
+ WHERE fingerprint_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_fingerprint :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET fingerprint = n.new, fingerprint_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.fingerprint = n.old;
+
+-- name: list_devices_info :many
+-- params: key_id, after, most
+SELECT id AS row_id, info AS ciphertext, info_key_id AS key_id
+  FROM devices
+ WHERE info_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_info :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET info = n.new, info_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.info = n.old;
+
+-- name: list_devices_name :many
+-- params: key_id, after, most
+SELECT id AS row_id, name AS ciphertext, name_key_id AS key_id
+  FROM devices
+ WHERE name_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_name :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET name = n.new, name_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.name = n.old;
+
 -- name: list_refresh_tokens_metadata :many
 -- params: key_id, after, most
 SELECT token_hash AS row_id, metadata AS ciphertext, metadata_key_id AS key_id
@@ -168,6 +219,21 @@ SELECT 'user_sessions.ip_address' AS place, ip_address_key_id AS key_id, count(*
 SELECT 'user_sessions.device_fingerprint' AS place, device_fingerprint_key_id AS key_id, count(*) AS rows
   FROM user_sessions
  WHERE device_fingerprint_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
+SELECT 'devices.fingerprint' AS place, fingerprint_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE fingerprint_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
+SELECT 'devices.info' AS place, info_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE info_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
+SELECT 'devices.name' AS place, name_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE name_key_id IS NOT NULL
  GROUP BY key_id
  UNION ALL
 SELECT 'refresh_tokens.metadata' AS place, metadata_key_id AS key_id, count(*) AS rows

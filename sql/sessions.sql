@@ -1,9 +1,10 @@
 -- name: insert_session :execrows
--- params: session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute
+-- params: session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id, device_fingerprint_index
 -- No row when the id is there: the id was drawn as the login began, so that one login makes one session at most.
 INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
-                           aal, idle_expires_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval)
+                           aal, idle_expires_at, expires_at, device_id, device_fingerprint, device_fingerprint_key_id,
+                           device_fingerprint_index)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval, $10, $11, $12, $13)
     ON CONFLICT (session_id) DO NOTHING;
 
 -- name: get_session :one
@@ -164,14 +165,15 @@ UPDATE user_sessions
    AND revoked_at IS NULL;
 
 -- name: revoke_sessions :many
--- params: user_id, keep, reason
--- Ends all that live but `keep`, which may be NULL. Locks in the order of ids, so that two of these cannot wait for
--- each other.
+-- params: user_id, keep, reason, device_id
+-- Ends all that live but `keep`, or of these only a device's; both may be NULL. Locks in the order of ids, so that two
+-- of these cannot wait for each other.
 WITH live AS MATERIALIZED (
     SELECT session_id
       FROM user_sessions
      WHERE user_id = $1
        AND session_id IS DISTINCT FROM $2::uuid
+       AND ($4::uuid IS NULL OR device_id = $4)
        AND revoked_at IS NULL
        AND least(idle_expires_at, expires_at) > now()
      ORDER BY session_id

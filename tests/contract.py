@@ -44,6 +44,8 @@ class Contract:
         for name, held in response["headers"].items():
             if self._resolved(held).get("required") and name not in headers:
                 return f"the header {name} is missing"
+        if "Set-Cookie" in headers and "Set-Cookie" not in response["headers"]:
+            return "a cookie is set where none is declared"
         return None if method == "HEAD" else self._breach_of_body(response.get("content", {}), headers, body)
 
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:

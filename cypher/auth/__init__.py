@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cypher.auth.account import Account
+from cypher.auth.devices import Devices
 from cypher.auth.export import Export
 from cypher.auth.factors import Factors
 from cypher.auth.health import HealthCheck
@@ -35,6 +36,7 @@ class Services:
     export: Export
     recovery: Recovery
     recovery_requests: RecoveryRequests
+    devices: Devices
     sessions: Sessions
     tokens: Tokens
     service_tokens: ServiceTokens

@@ -58,6 +58,12 @@ class Event(StrEnum):
     SERVICE_TOKEN_CREATED = "admin.service_token.created"  # noqa: S105 - the name of an event
     SERVICE_TOKEN_REVOKED = "admin.service_token.revoked"  # noqa: S105 - the name of an event
     RATE_LIMIT_RESET = "admin.rate_limit.reset"
+    DEVICE_ADDED = "device.device.added"
+    DEVICE_RENAMED = "device.device.renamed"
+    DEVICE_REVOKED = "device.device.revoked"
+    DEVICE_TRUSTED = "device.trust.granted"
+    DEVICE_TRUST_USED = "device.trust.used"
+    DEVICE_DISTRUSTED = "device.trust.ended"
 
 
 class Outcome(StrEnum):

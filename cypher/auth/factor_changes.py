@@ -11,10 +11,13 @@ from cypher.repositories import Repositories
 
 
 async def factor_changed(repos: Repositories, audit: Audit, happening: Happening, source: Source | None) -> None:
-    """Record a change that was made in this transaction. Whatever stands in for the factor must end here as well.
+    """Record a change that was made in this transaction; what stands in for the factor ends with it: trust in devices.
 
-    Sessions go on: they say by `aal` what was proven, and their owner can end the others (`DELETE /v1/sessions`).
+    Sessions go on: they say by `aal` what was proven, and their owner can end the others (`DELETE /v1/sessions`). The
+    person's row is held.
     """
+    if happening.user_id is not None:
+        await repos.devices.end_trust(happening.user_id)
     await audit.record(repos, happening, source)
 
 

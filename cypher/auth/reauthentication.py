@@ -1,6 +1,7 @@
 """Re-authentication: the owner of a living session proves the password again, for what asks for a fresh proof."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 
@@ -56,10 +57,14 @@ class Reauthentication:
     async def start(self, session: SessionView, ke1: bytes, source: Source) -> LoginStarted:
         """Answer KE1 (96 bytes) with KE2 (320 bytes) for the session's own person.
 
-        The attempt is counted, as one to log in, and recorded here: a client knows after KE2 whether its password was
-        right. Raises RateLimited.
+        The attempt is counted, as one to log in from the session's device, and recorded here: a client knows after KE2
+        whether its password was right. Raises RateLimited.
         """
-        hits = await self._attempts.admit(session.username, source, device=None)
+
+        async def device() -> UUID | None:
+            return session.device_id
+
+        hits = await self._attempts.admit(session.username, source, device)
         async with self._db.connection() as repos:
             current = await repos.sessions.get_session(session.id)
             record = await repos.users.get_login_record(session.user_id)

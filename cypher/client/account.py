@@ -1,34 +1,23 @@
 """What a person does with the account: another password, another name, export, deletion, recovery."""
 
-from abc import ABC, abstractmethod
-
 from cypher.client import answers, opaque
 from cypher.client.answers import Account, AccountExport
-from cypher.client.tokens import TokenBox
-from cypher.client.transport import Call, Transport, read
-
-REPEAT_SECONDS = 20.0  # for calls whose repeat never does harm
+from cypher.client.calls import REPEAT_SECONDS, Calls
+from cypher.client.transport import Call
 
 
-class AccountCalls(ABC):
-    """The part of CypherClient that is about the account; `_send` is a call with the session's access token."""
-
-    _transport: Transport
-    _box: TokenBox
-    _server_public_key: bytes | None
-
-    @abstractmethod
-    async def _send(self, call: Call) -> bytes: ...
+class AccountCalls(Calls):
+    """The part of CypherClient that is about the account."""
 
     async def account(self) -> Account:
         """Ask for the account. Raises as `session`."""
-        return read(await self._send(Call(method="GET", path="/v1/account", repeat_seconds=REPEAT_SECONDS)), Account)
+        return await self._fetch(Call(method="GET", path="/v1/account", repeat_seconds=REPEAT_SECONDS), Account)
 
     async def rename(self, username: str) -> Account:
         """Give the account another name. Raises UsernameTaken, ValidationFailed, ReauthenticationRequired, and as
         `session`."""
         call = Call(method="PATCH", path="/v1/account", body=answers.Username(username))
-        return read(await self._send(call), Account)
+        return await self._fetch(call, Account)
 
     async def change_password(self, new_password: str, *, revoke_others: bool = True) -> None:
         """Set another password; this session goes on, the others end unless they are to go on.
@@ -38,15 +27,15 @@ class AccountCalls(ABC):
         """
         attempt = opaque.start_registration(new_password)
         start = answers.PasswordStart(attempt.message)
-        body = await self._send(Call(method="POST", path="/v1/password/start", body=start))
-        started = read(body, answers.RegistrationStarted)
+        call = Call(method="POST", path="/v1/password/start", body=start)
+        started = await self._fetch(call, answers.RegistrationStarted)
         record = await opaque.finish_registration(attempt, started.registration_response, self._server_public_key)
         finish = answers.PasswordFinish(started.flow_id, record, revoke_others)
         await self._send(Call(method="POST", path="/v1/password/finish", body=finish))
 
     async def export_account(self) -> AccountExport:
         """Ask for all that the service keeps of the person. Raises as `session`."""
-        return read(await self._send(Call(method="GET", path="/v1/account/export")), AccountExport)
+        return await self._fetch(Call(method="GET", path="/v1/account/export"), AccountExport)
 
     async def delete_account(self) -> None:
         """Delete the account and forget the tokens. Raises ReauthenticationRequired, and as `session`."""

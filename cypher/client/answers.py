@@ -124,6 +124,33 @@ class AccountExport(msgspec.Struct, frozen=True, kw_only=True):
     wrong_codes: tuple[datetime, ...]
 
 
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a device says of itself, 200 characters each at most."""
+
+    platform: str | None = None  #: its operating system
+    model: str | None = None
+    app: str | None = None  #: the browser or program that logs in
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The device at hand: `fingerprint` (255 characters at most) finds it again; `name` (100) is for its owner."""
+
+    fingerprint: str
+    name: str | None = None
+    info: DeviceInfo | None = None
+
+
+class ListedDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the person's devices; `current` marks the one of this session."""
+
+    id: UUID
+    name: str | None
+    trusted_until: datetime | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    current: bool
+
+
 # -- requests --------------------------------------------------------------------------------------------------
 
 
@@ -137,20 +164,28 @@ class RegistrationFinish(msgspec.Struct, frozen=True):
     registration_record: str
 
 
-class LoginStart(msgspec.Struct, frozen=True):
+class LoginStart(msgspec.Struct, frozen=True, omit_defaults=True):
     username: str
     ke1: str
+    device_token: str | None = None
 
 
-class LoginFinish(msgspec.Struct, frozen=True):
+class LoginFinish(msgspec.Struct, frozen=True, omit_defaults=True):
     flow_id: str
     ke3: str
+    device: Device | None = None
 
 
-class LoginMfa(msgspec.Struct, frozen=True):
+class LoginMfa(msgspec.Struct, frozen=True, omit_defaults=True):
     mfa_token: str
     method: str
     code: str
+    trust_device: bool = False
+
+
+class DeviceChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str | None = None
+    trusted: bool | None = None
 
 
 class ReauthenticationStart(msgspec.Struct, frozen=True):
@@ -210,6 +245,7 @@ class Refreshed(AccessToken, frozen=True, kw_only=True):
 class Authenticated(Refreshed, frozen=True, kw_only=True):
     status: Literal["authenticated"]
     session: Session
+    device_token: str | None = None
 
 
 class Reauthenticated(AccessToken, frozen=True, kw_only=True):
@@ -247,6 +283,10 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
 
 class Listed(msgspec.Struct, frozen=True):
     items: tuple[ListedSession, ...]
+
+
+class ListedDevices(msgspec.Struct, frozen=True):
+    items: tuple[ListedDevice, ...]
 
 
 class Revoked(msgspec.Struct, frozen=True):

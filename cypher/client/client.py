@@ -4,31 +4,32 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from uuid import UUID
 
 import aiohttp
 
 from cypher.client import answers, opaque
-from cypher.client.account import REPEAT_SECONDS, AccountCalls
-from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.account import AccountCalls
+from cypher.client.answers import Device, Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.calls import REPEAT_SECONDS
+from cypher.client.devices import DeviceCalls
 from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
 from cypher.client.tokens import TokenBox, Tokens
 from cypher.client.transport import Call, Transport, read
 from cypher.clock import Clock, SystemClock
 
-T = TypeVar("T")
-
 TIMEOUT = timedelta(seconds=10)  # twice what the service gives itself for any request
 PAUSES = (0.1, 0.5)  # before the second and the third attempt, seconds
 
 
-class CypherClient(AccountCalls):
+class CypherClient(AccountCalls, DeviceCalls):
     """Registers, logs in, keeps the tokens fresh and asks about the session.
 
     `server_public_key` (32 bytes) pins the service's OPAQUE key: registering with any other raises WrongServer.
-    A login needs no pin, OPAQUE itself binds it to the key of the registration. Every method may raise
-    Unreachable, Unavailable and UnexpectedAnswer besides what it names.
+    A login needs no pin, OPAQUE itself binds it to the key of the registration. `device_token` is what an earlier
+    login has left there: who keeps it somewhere safe is known again. Every method may raise Unreachable, Unavailable
+    and UnexpectedAnswer besides what it names.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class CypherClient(AccountCalls):
         session: aiohttp.ClientSession | None = None,
         timeout: timedelta = TIMEOUT,
         server_public_key: bytes | None = None,
+        device_token: str | None = None,
         clock: Clock | None = None,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
@@ -47,6 +49,7 @@ class CypherClient(AccountCalls):
         )
         self._box = TokenBox(self._transport, self._clock)
         self._server_public_key = server_public_key
+        self._device_token = device_token
 
     async def __aenter__(self) -> Self:
         await self._transport.open()
@@ -62,6 +65,15 @@ class CypherClient(AccountCalls):
     def tokens(self) -> Tokens | None:
         """The tokens held now, perhaps stale; None when there is no session."""
         return self._box.tokens
+
+    @property
+    def device_token(self) -> str | None:
+        """The token that this device is known by, a new one after each login that names the device.
+
+        It outlives the session. Strangers who use up the attempts on a name leave those of a known device alone, and
+        a trusted one is not asked for the second factor.
+        """
+        return self._device_token
 
     async def access_token(self) -> str:
         """Answer an access token that is good for a while, for calls to services that trust this Cypher."""
@@ -86,8 +98,8 @@ class CypherClient(AccountCalls):
         )
         return done.user
 
-    async def login(self, username: str, password: str) -> Session:
-        """Log in and keep the tokens.
+    async def login(self, username: str, password: str, *, device: Device | None = None) -> Session:
+        """Log in and keep the tokens; with `device`, also the token by which that is known from then on.
 
         Raises InvalidCredentials, RateLimited (whose `retry_after` says for how many seconds), FlowExpired,
         AccountDisabled, AccountLocked. Nothing is sent a second time by itself.
@@ -96,26 +108,33 @@ class CypherClient(AccountCalls):
         A wrong password shows here, before the second message: the service then never hears of the outcome.
         """
         attempt = opaque.start_login(password)
+        start = answers.LoginStart(username, attempt.message, self._device_token)
         started = await self._transport.fetch(
-            Call(method="POST", path="/v1/login/start", body=answers.LoginStart(username, attempt.message)),
-            answers.LoginStarted,
+            Call(method="POST", path="/v1/login/start", body=start), answers.LoginStarted
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        finish = answers.LoginFinish(started.flow_id, ke3)
+        finish = answers.LoginFinish(started.flow_id, ke3, device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/finish", body=finish))
         return self._keep_session(_unless_asked(body), asked_at)
 
     async def prove_factor(
-        self, asked: FactorRequired, code: str, method: Literal["totp", "recovery_code"] = "totp"
+        self,
+        asked: FactorRequired,
+        code: str,
+        method: Literal["totp", "recovery_code"] = "totp",
+        *,
+        trust_device: bool = False,
     ) -> Session:
         """Finish a login, or a re-authentication, that asked for a second factor.
 
+        `trust_device` skips this step at the next logins of the device that `login` named; where it named none, that
+        raises ValidationFailed.
         Raises MfaFailed, after which another code may follow, FactorLocked, FlowExpired, AccountDisabled,
         AccountLocked.
         """
         asked_at = self._clock.monotonic()
-        proof = answers.LoginMfa(asked.mfa_token, method, code)
+        proof = answers.LoginMfa(asked.mfa_token, method, code, trust_device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/mfa", body=proof))
         if read(body, answers.Proof).status == "authenticated":
             return self._keep_session(body, asked_at)
@@ -202,15 +221,13 @@ class CypherClient(AccountCalls):
     def _keep_session(self, body: bytes, asked_at: float) -> Session:
         done = read(body, answers.Authenticated)
         self._box.put(done, asked_at)
+        self._device_token = done.device_token or self._device_token
         return done.session
 
     async def _keep_renewed(self, body: bytes, asked_at: float) -> Session:
         renewed = read(body, answers.Reauthenticated)
         await self._box.put_access(renewed, asked_at)
         return renewed.session
-
-    async def _fetch(self, call: Call, answer: type[T]) -> T:
-        return read(await self._send(call), answer)
 
     async def _send(self, call: Call) -> bytes:
         """Send `call` with an access token, and once more with a new one where the service refuses the first."""

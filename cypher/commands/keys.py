@@ -162,7 +162,7 @@ def rotate_index() -> None:
     """Index every name under a new key. Logins go on; registration and renaming answer 503 until it is done."""
 
     async def index(open_: Resources) -> None:
-        print("The new key is made known to every instance first: 35 s.", file=sys.stderr)
+        print("The new key is made known to every instance first, and at the end again: 35 s each.", file=sys.stderr)
         reindexing = Reindexing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock)
         with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=None)

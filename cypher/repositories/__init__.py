@@ -11,13 +11,15 @@ from cypher.repositories.accounts import AccountRepository
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.devices import DeviceRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
 from cypher.repositories.recovery_tokens import RecoveryTokenRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
-from cypher.repositories.sessions import OpenedLately, SessionRepository
+from cypher.repositories.session_fields import OpenedSessions
+from cypher.repositories.sessions import SessionRepository
 from cypher.repositories.users import Decoy, UserRepository
 
 
@@ -28,6 +30,7 @@ class Repositories:
     users: UserRepository
     accounts: AccountRepository
     factors: FactorRepository
+    devices: DeviceRepository
     sessions: SessionRepository
     refresh_tokens: RefreshTokenRepository
     recovery_tokens: RecoveryTokenRepository
@@ -41,14 +44,15 @@ class Repositories:
 
 def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:
     """Return what makes repositories over a connection."""
-    decoy, lately = Decoy(codec), OpenedLately()
+    decoy, opened = Decoy(codec), OpenedSessions(codec)
 
     def over(run: Executor) -> Repositories:
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
             accounts=AccountRepository(run, codec, index),
             factors=FactorRepository(run, codec),
-            sessions=SessionRepository(run, codec, lately),
+            devices=DeviceRepository(run, codec, index),
+            sessions=SessionRepository(run, codec, index, opened),
             refresh_tokens=RefreshTokenRepository(run, codec),
             recovery_tokens=RecoveryTokenRepository(run, index),
             blacklist=BlacklistRepository(run),

@@ -1,42 +1,24 @@
 """Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from cypher import sqlfiles
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.postgres import Executor, Record
-from cypher.repositories.users import open_username
+from cypher.repositories.devices import of_person
+from cypher.repositories.session_fields import OpenedSessions, SessionData
 
 sql = sqlfiles.load("sessions")
 
-#: By these a row's sealed fields are known again: the cells, and what they were sealed as.
-SEALED = (
-    "session_id",
-    "user_id",
-    "username",
-    "username_key_id",
-    "session_data",
-    "session_data_key_id",
-    "ip_address",
-    "ip_address_key_id",
-)
-#: Sessions whose sealed fields are remembered: about 1 KiB each.
-REMEMBERED = 4096
-
-
-class SessionData(msgspec.Struct, frozen=True):
-    """The JSON in `session_data`."""
-
-    user_agent: str
-    amr: tuple[str, ...]
+#: The field of the blind index of the fingerprint that a login came with.
+FINGERPRINT = "user_sessions.device_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,32 +50,6 @@ class TouchedSession:
     ended_jtis: tuple[str, ...]
 
 
-class _Opened(NamedTuple):
-    """The sealed fields of a row."""
-
-    data: SessionData
-    ip_address: str
-    username: str
-
-
-class OpenedLately:
-    """What the sealed fields of a row said, by their exact ciphertexts. One for all repositories of a process.
-
-    While Redis is away every request reads its session here: to open three cells costs more than all the rest.
-    """
-
-    def __init__(self) -> None:
-        self._found: OrderedDict[tuple[object, ...], _Opened] = OrderedDict()
-
-    def find(self, sealed: tuple[object, ...]) -> _Opened | None:
-        return self._found.get(sealed)
-
-    def keep(self, sealed: tuple[object, ...], opened: _Opened) -> None:
-        self._found[sealed] = opened
-        if len(self._found) > REMEMBERED:
-            self._found.popitem(last=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
     """Which living sessions are meant; None matches all."""
@@ -107,10 +63,11 @@ class SessionFilter:
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec, lately: OpenedLately) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex, opened: OpenedSessions) -> None:
         self._run = run
         self._codec = codec
-        self._lately = lately
+        self._index = index
+        self._opened = opened
 
     async def insert_session(
         self,
@@ -123,6 +80,8 @@ class SessionRepository:
         aal: int,
         idle: timedelta,
         absolute: timedelta,
+        device_id: UUID | None = None,
+        device_fingerprint: str | None = None,
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
         sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
@@ -138,6 +97,8 @@ class SessionRepository:
             aal,
             idle,
             absolute,
+            device_id,
+            *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
         )
         return inserted == 1
 
@@ -198,12 +159,15 @@ class SessionRepository:
         """End a session of this person; True when this call ended it."""
         return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
 
-    async def revoke_sessions(self, user_id: UUID, *, keep: UUID | None, reason: str) -> list[UUID]:
-        """End a person's living sessions, all or all but one; returns the ids of those that this call ended.
+    async def revoke_sessions(
+        self, user_id: UUID, *, keep: UUID | None, reason: str, device_id: UUID | None = None
+    ) -> list[UUID]:
+        """End a person's living sessions, all or all but one, or those of a device; returns the ids of those it ended.
 
         Hold the person's row before, or a login under way makes a session that this does not see.
         """
-        return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
+        rows = await self._run.many(sql.revoke_sessions, user_id, keep, reason, device_id)
+        return [row["session_id"] for row in rows]
 
     async def count_matching(self, which: SessionFilter) -> int:
         """Count living sessions. Reads the whole table."""
@@ -237,17 +201,22 @@ class SessionRepository:
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
 
+    async def _seal_fingerprint(
+        self, session_id: UUID, user_id: UUID, fingerprint: str | None
+    ) -> tuple[str | None, str | None, bytes | None]:
+        if fingerprint is None:
+            return None, None, None
+        cell = Cell("user_sessions", "device_fingerprint", session_id)
+        sealed = await self._codec.seal(fingerprint.encode(), cell)
+        return sealed.ciphertext, sealed.key_id, self._index.index(of_person(user_id, fingerprint), FINGERPRINT)
+
     async def _session(self, row: Record) -> Session:
-        sealed = tuple(row[name] for name in SEALED)
-        opened = self._lately.find(sealed)
-        if opened is None:
-            opened = await self._opened(row)
-            self._lately.keep(sealed, opened)
+        fields = await self._opened.open(row)
         return Session(
-            user_agent=opened.data.user_agent,
-            amr=opened.data.amr,
-            ip_address=opened.ip_address,
-            username=opened.username,
+            user_agent=fields.data.user_agent,
+            amr=fields.data.amr,
+            ip_address=fields.ip_address,
+            username=fields.username,
             session_id=row["session_id"],
             user_id=row["user_id"],
             device_id=row["device_id"],
@@ -259,16 +228,4 @@ class SessionRepository:
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
             revoked_reason=row["revoked_reason"],
-        )
-
-    async def _opened(self, row: Record) -> _Opened:
-        session_id: UUID = row["session_id"]
-        data_cell = Cell("user_sessions", "session_data", session_id)
-        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
-        address_cell = Cell("user_sessions", "ip_address", session_id)
-        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
-        return _Opened(
-            data=msgspec.json.decode(data, type=SessionData),
-            ip_address=address.decode(),
-            username=await open_username(self._codec, row, row["user_id"]),
         )

@@ -7,7 +7,8 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
+from cypher.errors import CypherError, FieldDoesNotOpen, InvalidGrant, Unavailable
+from cypher.web import refresh_cookie
 from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
@@ -60,6 +61,8 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
     response = answer_error(error, path=request.path, request_id=request_id)
     if allow is not None:
         response.headers[hdrs.ALLOW] = allow
+    if isinstance(error, InvalidGrant):
+        refresh_cookie.clear_if_used(request, response)
     return response, error.code
 
 

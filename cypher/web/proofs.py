@@ -4,14 +4,18 @@ And what a password begins with that is to be proven later.
 """
 
 from aiohttp import web
+from msgspec import UNSET
 
 from cypher.auth import types
+from cypher.web import refresh_cookie
 from cypher.web.answers import answer
 from cypher.web.encoding import to_base64url
 from cypher.web.schema import Authenticated, MfaRequired, Reauthenticated, RegistrationStarted
 
 
-def answer_proof(outcome: types.Authenticated | types.Reauthenticated | types.MfaRequired) -> web.Response:
+def answer_proof(
+    request: web.Request, outcome: types.Authenticated | types.Reauthenticated | types.MfaRequired
+) -> web.Response:
     """Answer 200 with the object that belongs to the outcome."""
     match outcome:
         case types.MfaRequired():
@@ -23,14 +27,22 @@ def answer_proof(outcome: types.Authenticated | types.Reauthenticated | types.Mf
                 )
             )
         case types.Authenticated():
-            return answer(
-                Authenticated(
-                    session=outcome.session,
-                    access_token=outcome.access_token,
-                    expires_in=outcome.expires_in,
-                    refresh_token=outcome.refresh_token,
-                )
-            )
+            return _answer_session(outcome, in_cookie=outcome.refresh_cookie and refresh_cookie.may_be_given(request))
+
+
+def _answer_session(outcome: types.Authenticated, *, in_cookie: bool) -> web.Response:
+    response = answer(
+        Authenticated(
+            session=outcome.session,
+            access_token=outcome.access_token,
+            expires_in=outcome.expires_in,
+            refresh_token=UNSET if in_cookie else outcome.refresh_token,
+            device_token=outcome.device_token or UNSET,
+        )
+    )
+    if in_cookie:
+        refresh_cookie.put(response, outcome.refresh_token)
+    return response
 
 
 def answer_new_password(started: types.RegistrationStarted) -> web.Response:

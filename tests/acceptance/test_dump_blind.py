@@ -15,6 +15,11 @@ from tests.acceptance.person import Person
 ADDRESS = "203.0.113.177"
 USER_AGENT = "CanaryBrowser/9.81 (plain to see)"
 USERNAME = "canary.zoë.username"
+DEVICE = {
+    "fingerprint": "canary-fingerprint-0123456789",
+    "name": "Canary's läptop",
+    "info": {"platform": "CanaryOS 7", "model": "Canary Mark II", "app": "CanaryApp/3"},
+}
 
 
 def spellings(needle: bytes) -> Iterator[bytes]:
@@ -44,7 +49,8 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         started, state = await person.start_registration()
         await person.finish_registration(started, state)
         waiting_login, _ = await person.start_login()
-        login = (await person.login()).body
+        login = (await person.login(device=DEVICE)).body
+        known, _ = await person.start_login(login["device_token"])
         fresh = (await person.refresh(login["refresh_token"])).body
         await person.session(login["access_token"])
         listed = await person.bearing("GET", "/v1/sessions", fresh["access_token"])
@@ -52,7 +58,10 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         wrong = Person(session, service.url, "canary.unknown.name")
         await wrong.start_login()
         app, codes = await enrol(person, fresh["access_token"], SystemClock())
-        asked = await person.login()
+        asked = await person.login(login["device_token"], device=DEVICE)
+        renamed = "canary.renamed.device"
+        path = f"/v1/devices/{login['session']['device_id']}"
+        await person.bearing("PATCH", path, fresh["access_token"], json={"name": renamed})
         await person.session(fresh["access_token"])
     assert listed.body["items"][0]["ip_address"] == ADDRESS
     assert listed.body["items"][0]["user_agent"] == USER_AGENT
@@ -64,6 +73,13 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         "unknown name": b"canary.unknown.name",
         "address": ADDRESS.encode(),
         "user agent": USER_AGENT.encode(),
+        "device fingerprint": DEVICE["fingerprint"].encode(),
+        "device name": DEVICE["name"].encode(),
+        "device name, renamed": renamed.encode(),
+        **{f"device {fact}": said.encode() for fact, said in DEVICE["info"].items()},
+        "device token": login["device_token"].encode(),
+        "device token, its random bytes": base64.urlsafe_b64decode(login["device_token"][4:] + "="),
+        "flow of a known device": known.body["flow_id"].encode(),
         "password": person.password,
         "refresh token": login["refresh_token"].encode(),
         "fresh refresh token": fresh["refresh_token"].encode(),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import opaque_ke_py as opaque
+import pytest
 
 from tests.acceptance.person import Person, b64, unb64
 
@@ -35,6 +36,22 @@ async def test_known_and_unknown_names_get_answers_of_one_shape(person: Person) 
     assert {(answer.status, answer.body["code"]) for answer in finished} == {(401, "invalid_credentials")}
 
 
+async def test_no_token_changes_the_shape_of_an_answer(person: Person) -> None:
+    """Neither a good one, nor another person's, nor what is none; for a name that nobody has as well."""
+    await person.register()
+    good = (await person.login(device={"fingerprint": "print"})).body["device_token"]
+    other = Person(person.http, person.url, "other")
+    await other.register()
+    shapes = []
+    for name in (person.username, "other", "nobody-has-this-name"):
+        for token in (None, good, "cyd_" + "A" * 43, "junk", ""):
+            answer, _ = await Person(person.http, person.url, name).start_login(token)
+            headers = {k: v for k, v in answer.headers.items() if k.lower() not in PER_REQUEST}
+            shapes.append((answer.status, {name: len(str(value)) for name, value in answer.body.items()}, headers))
+    assert shapes[0][0] == 200
+    assert all(shape == shapes[0] for shape in shapes)
+
+
 async def test_the_answer_for_one_name_evaluates_the_same_on_every_instance(start_service, http) -> None:
     one, two = await start_service(), await start_service()
     ke1 = b64(opaque.client_login_start(b"guess").get_message())
@@ -62,24 +79,24 @@ async def test_registration_starts_the_same_for_a_name_that_is_taken(person: Per
     assert {len(response) for response in seen} == {64}
 
 
-async def measure(person: Person, pairs: int) -> float:
-    """Return the ratio of the medians, unknown to known, over interleaved pairs."""
+async def measure(person: Person, pairs: int, **sent: str) -> float:
+    """Return the ratio of the medians, unknown to known, over interleaved pairs; `sent` goes with both."""
     ke1 = b64(opaque.client_login_start(b"guess").get_message())
     took: dict[str, list[float]] = {"a-known-name": [], "an-unknown-1": []}
     for turn in range(pairs):
         names = list(took) if turn % 2 else list(reversed(took))
         for name in names:
             began = time.perf_counter()
-            answer = await person.post("/v1/login/start", {"username": name, "ke1": ke1})
+            answer = await person.post("/v1/login/start", {"username": name, "ke1": ke1, **sent})
             took[name].append(time.perf_counter() - began)
             assert answer.status == 200
     return statistics.median(took["an-unknown-1"]) / statistics.median(took["a-known-name"])
 
 
-async def any_of(tries: int, fits: Callable[[float], bool], person: Person, pairs: int) -> bool:
+async def any_of(tries: int, fits: Callable[[float], bool], person: Person, pairs: int, **sent: str) -> bool:
     """Measure anew while a ratio does not fit: a real difference stays, a busy machine's passes."""
     for _ in range(tries):
-        if fits(await measure(person, pairs)):
+        if fits(await measure(person, pairs, **sent)):
             return True
     return False
 
@@ -107,6 +124,19 @@ async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is
     monkeypatch.setattr(login, "_credentials", slow)
     assert await any_of(TRIES, lambda ratio: ratio - 1 > TOLERANCE, person, PAIRS // 4)
     assert not await any_of(1, lambda ratio: abs(ratio - 1) < TOLERANCE / 2, person, PAIRS // 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
+async def test_a_token_makes_known_and_unknown_names_take_no_other_time(person: Person, whose: str) -> None:
+    person.username = "a-known-name"
+    await person.register()
+    other = Person(person.http, person.url, "somebody-else")
+    await other.register()
+    good = (await other.login(device={"fingerprint": "print"})).body["device_token"]
+    sent = {"device_token": good if whose == "somebody else's" else "cyd_" + "A" * 43}
+    await measure(person, 50, **sent)
+    assert await any_of(TRIES, lambda ratio: abs(ratio - 1) < TOLERANCE, person, PAIRS, **sent)
 
 
 async def test_the_configuration_shows_the_public_key_and_nothing_else_of_the_setup(person: Person, service) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from cypher.client import (
     CypherClient,
+    Device,
+    DeviceInfo,
     FactorExists,
     FactorRequired,
     FlowExpired,
@@ -180,6 +182,60 @@ async def test_a_second_factor_from_its_enrolment_to_its_end(service, client, pe
     assert set(await client.renew_recovery_codes()).isdisjoint(codes)
     await client.remove_totp()
     assert (await client.login(person, PASSWORD)).aal == 1
+
+
+async def test_a_device_from_its_first_login_to_its_end(service, client, person):
+    laptop = Device(fingerprint="laptop", name="Laptop", info=DeviceInfo(platform="Plan 9"))
+    assert client.device_token is None
+    first = await client.login(person, PASSWORD, device=laptop)
+    kept = client.device_token
+    assert kept.startswith("cyd_")
+    assert (await client.session()).device_id == first.device_id
+    [listed] = await client.devices()
+    assert (listed.id, listed.name, listed.trusted_until, listed.current) == (first.device_id, "Laptop", None, True)
+    assert (await client.rename_device(first.device_id, "Kitchen")).name == "Kitchen"
+    with pytest.raises(ValidationFailed):
+        await client.rename_device(first.device_id, "")
+
+    async with CypherClient(service.url, device_token=kept) as again:
+        assert (await again.login(person, PASSWORD)).device_id == first.device_id
+        assert again.device_token == kept  # a login that names no device leaves it as it is
+        await again.login(person, PASSWORD, device=laptop)
+        assert again.device_token != kept
+        elsewhere = await again.login(person, PASSWORD, device=Device(fingerprint="phone"))
+        assert {device.current for device in await again.devices()} == {True, False}
+        await client.revoke_device(elsewhere.device_id)
+        with pytest.raises(SessionExpired):
+            await again.session()
+    assert [device.name for device in await client.devices()] == ["Kitchen"]
+    for missing in (uuid4(), elsewhere.device_id):
+        with pytest.raises(NotFound):
+            await client.rename_device(missing, "x")
+    with pytest.raises(NotFound):
+        await client.revoke_device(uuid4())
+    with pytest.raises(ValidationFailed) as refused:
+        await client.login(person, PASSWORD, device=Device(fingerprint=""))
+    assert [field.pointer for field in refused.value.fields] == ["/device/fingerprint"]
+
+
+async def test_a_trusted_device_is_not_asked_until_it_is_distrusted(client, person):
+    app = Authenticator((await client.enrol_totp()).secret, SystemClock())
+    codes = await client.confirm_totp(app.code())
+    laptop = Device(fingerprint="laptop")
+    with pytest.raises(FactorRequired) as asked:
+        await client.login(person, PASSWORD)
+    with pytest.raises(ValidationFailed):
+        await client.prove_factor(asked.value, codes[0], "recovery_code", trust_device=True)
+    with pytest.raises(FactorRequired) as asked:
+        await client.login(person, PASSWORD, device=laptop)
+    first = await client.prove_factor(asked.value, codes[0], "recovery_code", trust_device=True)
+    trusted = await client.login(person, PASSWORD, device=laptop)
+    assert (trusted.device_id, trusted.aal, trusted.amr) == (first.device_id, 1, ("opaque",))
+    [listed] = await client.devices()
+    assert listed.trusted_until > datetime.now(UTC) + timedelta(days=29)
+    assert (await client.distrust_device(listed.id)).trusted_until is None
+    with pytest.raises(FactorRequired):
+        await client.login(person, PASSWORD, device=laptop)
 
 
 async def test_the_published_key_is_the_one_to_pin(service):

@@ -50,7 +50,10 @@ class Desk:
         self.review = review
 
     async def attempt(self, name: str = "alice", address: str = HERE, device: UUID | None = None) -> tuple[Hit, ...]:
-        return await self.logins.admit(name, source(address), device)
+        async def find() -> UUID | None:
+            return device
+
+        return await self.logins.admit(name, source(address), find)
 
     async def refused(self, name: str = "alice", address: str = HERE, device: UUID | None = None) -> RateLimited:
         with pytest.raises(RateLimited) as refusal:

@@ -13,7 +13,7 @@ from cypher.crypto.rotation import rotate
 from cypher.maintenance.background import SETTLED, BackgroundReencryption
 from cypher.maintenance.reencryption import BATCH, Reencryption
 from cypher.repositories.sealed_columns import COLUMNS
-from tests.factories import METADATA, as_owner, hash_of, insert_family, insert_person, new_token
+from tests.factories import METADATA, as_owner, hash_of, insert_device, insert_family, insert_person, new_token
 
 CLOCK = SystemClock()
 #: The trail is append-only; its keys go with its partitions.
@@ -45,12 +45,13 @@ async def rows_by_key(db) -> dict[str, int]:
     return {key_id: sum(places.values()) for key_id, places in counts.items() if key_id.startswith("data-")}
 
 
-async def insert_everything(db, codec: FieldCodec, config, people: int = 1) -> list:
+async def insert_everything(db, people: int = 1) -> list:
     """Make people of whom every sealed column holds something."""
     made = []
     for _ in range(people):
         user = await insert_person(db)
-        family = await insert_family(db, user.id)
+        device_id = await insert_device(db, user.id)
+        family = await insert_family(db, user.id, device_id=device_id, fingerprint="fingerprint")
         async with db.transaction() as repos:
             await repos.refresh_tokens.rotate(
                 old_hash=hash_of(family.token),
@@ -60,18 +61,7 @@ async def insert_everything(db, codec: FieldCodec, config, people: int = 1) -> l
                 idle=timedelta(hours=1),
                 metadata=METADATA,
             )
-        for table, key, column, row in (
-            ("users", "id", "totp_secret", user.id),
-            ("user_sessions", "session_id", "device_fingerprint", family.session_id),
-        ):
-            sealed = await codec.seal(b"secret", Cell(table, column, row))
-            as_owner(
-                config,
-                f"UPDATE {table} SET {column} = %s, {column}_key_id = %s WHERE {key} = %s",
-                sealed.ciphertext,
-                sealed.key_id,
-                row,
-            )
+            assert await repos.factors.set_pending_secret(user.id, b"12345678901234567890")
         made.append((user, family, successor))
     return made
 
@@ -105,14 +95,14 @@ async def test_the_sweep_covers_every_column_that_names_a_key(postgres_config) -
 async def test_everything_moves_to_the_new_key_and_back_to_the_old_cipher(
     db, ring: KeyRing, codec: FieldCodec, postgres_config, make_run, algorithm: Algorithm | None
 ) -> None:
-    [(user, family, successor)] = await insert_everything(db, codec, postgres_config)
+    [(user, family, successor)] = await insert_everything(db)
     for cipher in (algorithm, Algorithm.FERNET):
         key_id = await rotated(ring, cipher)
         total = await make_run().remaining()
         done = await make_run().run()
         # A refresh token has its metadata, and the first of the two a successor.
         assert (done.moved, done.unopened) == (total, 0)
-        assert await assert_all_open(db, codec, key_id) == total == 9
+        assert await assert_all_open(db, codec, key_id) == total == 12
         assert await make_run().remaining() == 0
     async with db.connection() as repos:
         assert (await repos.users.get_user(user.id)).username == user.username
@@ -172,7 +162,7 @@ async def test_a_value_written_meanwhile_stays(
 
 
 async def test_runs_side_by_side_move_everything_once(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=20)
+    await insert_everything(db, people=20)
     key_id = await rotated(ring)
     total = await make_run().remaining()
     done = await asyncio.gather(*(make_run().run() for _ in range(4)))
@@ -181,7 +171,7 @@ async def test_runs_side_by_side_move_everything_once(db, ring, codec, postgres_
 
 
 async def test_an_interrupted_run_goes_on(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=3)
+    await insert_everything(db, people=3)
     key_id = await rotated(ring)
     total = await make_run().remaining()
 
@@ -202,7 +192,7 @@ async def test_an_interrupted_run_goes_on(db, ring, codec, postgres_config, make
 
 
 async def test_a_rotation_in_the_middle_takes_the_rest_along(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=2)
+    await insert_everything(db, people=2)
     await rotated(ring)
     turned = []
 
@@ -217,7 +207,7 @@ async def test_a_rotation_in_the_middle_takes_the_rest_along(db, ring, codec, po
 async def test_what_does_not_open_stays_and_is_reported(
     db, ring, codec, postgres_config, make_run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    [(damaged, *_), (sound, *_)] = await insert_everything(db, codec, postgres_config, people=2)
+    [(damaged, *_), (sound, *_)] = await insert_everything(db, people=2)
     before = ring.primary(Purpose.DATA).id
     as_owner(postgres_config, "UPDATE users SET opaque_record = 'gAAAAA==' WHERE id = %s", damaged.id)
     as_owner(postgres_config, "UPDATE users SET totp_secret_key_id = 'data-x' WHERE id = %s", damaged.id)
@@ -233,7 +223,7 @@ async def test_what_does_not_open_stays_and_is_reported(
 
 
 async def test_a_run_keeps_its_rate(db, ring, codec, postgres_config, make_run, monkeypatch) -> None:
-    await insert_everything(db, codec, postgres_config, people=10)
+    await insert_everything(db, people=10)
     await rotated(ring)
     slept = []
 
@@ -263,15 +253,15 @@ def make_background(db, ring, make_run):
 
 
 async def test_the_background_sweeps_once_for_a_new_key(db, ring, codec, postgres_config, make_background) -> None:
-    await insert_everything(db, codec, postgres_config)
+    await insert_everything(db)
     background = make_background()
     assert await background.sweep() is None  # one key only
     await rotated(ring)
     assert await make_background(timedelta(0)).sweep() is None  # others may still seal under the one before
-    assert (await background.sweep()).moved == 9
+    assert (await background.sweep()).moved == 12
     assert await background.sweep() is None
     key_id = await rotated(ring)
-    assert (await background.sweep()).moved == 9
+    assert (await background.sweep()).moved == 12
     await assert_all_open(db, codec, key_id)
 
 

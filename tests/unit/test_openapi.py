@@ -30,6 +30,7 @@ from tests.contract import Contract
 
 HANDLERS = Path(__file__).parents[2] / "cypher" / "web" / "handlers"
 #: Of answers that belong to no route: another method. Of a preflight's, only operators' routes answer the same.
+#: Of answers that belong to no route: another method.
 BEYOND_THE_TABLE = {"method_not_allowed"}
 #: Families, which are never raised themselves.
 FAMILIES = {"error", "forbidden", "conflict"}
@@ -171,6 +172,29 @@ def test_refusals_carry_their_headers(document: dict[str, Any]) -> None:
         assert ("Retry-After" in response["headers"]) is (status[0] in ("429", "503"))
 
 
+def test_the_refresh_cookie_is_described_where_it_is_given_and_taken(document: dict[str, Any]) -> None:
+    given, taken = set(), set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if "Set-Cookie" in response.get("headers", {}):
+                    given.add((method, path, status))
+            if any(parameter["in"] == "cookie" for parameter in operation.get("parameters", ())):
+                taken.add((method, path))
+    assert given == {
+        ("post", "/v1/login/finish", "200"),
+        ("post", "/v1/login/mfa", "200"),
+        ("post", "/oauth/token", "200"),
+        ("post", "/oauth/token", "400"),
+        ("delete", "/v1/session", "204"),
+    }
+    assert taken == {("post", "/oauth/token")}
+    refused = document["paths"]["/oauth/token"]["post"]["responses"]["400"]
+    assert set(codes_in(refused)) == {"invalid_grant", "invalid_request", "unsupported_grant_type"}
+    assert "403" in document["paths"]["/oauth/token"]["post"]["responses"]
+    assert not document["components"]["headers"]["Set-Cookie"].get("required", False)
+
+
 # -- what a schema says ---------------------------------------------------------------------------------------
 
 
@@ -207,6 +231,19 @@ def test_an_answer_shows_all_its_fields_but_those_that_may_be_unset(document: di
     assert "device_id" in schemas["SessionView"]["required"]
     assert "errors" not in schemas["Problem"]["required"]
     assert "refresh_token" not in schemas["TokenForm"]["required"]
+    assert not {"refresh_token", "device_token"} & set(schemas["Authenticated"]["required"])
+    assert {"name", "trusted_until", "current"} <= set(schemas["DeviceItem"]["required"])
+
+
+def test_what_may_be_left_out_of_a_request_is_not_required(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["LoginStart"]["required"] == ["username", "ke1"]
+    assert schemas["LoginFinish"]["required"] == ["flow_id", "ke3"]
+    assert "trust_device" not in schemas["LoginMfa"]["required"]
+    assert schemas["SentDevice"]["required"] == ["fingerprint"]
+    assert schemas["DeviceChange"].get("required", []) == []
+    assert schemas["DeviceChange"]["properties"]["trusted"]["enum"] == [False]
+    assert set(schemas["ReauthenticationFinish"]["properties"]) == {"flow_id", "ke3"}
 
 
 # -- the guard that tests of HTTP go through ------------------------------------------------------------------
@@ -230,6 +267,7 @@ def _problem(status: int, code: str) -> bytes:
         ("GET", "/v1/session", 200, {"Content-Type": "text/plain"}, b"x"),
         ("GET", "/v1/session", 200, {}, b""),
         ("DELETE", "/v1/session", 204, {}, b"x"),
+        ("DELETE", "/v1/sessions/x", 204, {"Set-Cookie": "a=b"}, b""),
         ("PUT", "/v1/session", 200, {}, b"{}"),
         ("GET", "/nowhere", 405, {}, _problem(405, "not_found")),
     ],
@@ -247,6 +285,7 @@ def test_an_answer_that_is_not_declared_is_found(
         ("HEAD", "/v1/session", 401, {"WWW-Authenticate": "Bearer"}, b""),
         ("DELETE", "/v1/sessions/x", 404, {}, _problem(404, "not_found")),
         ("DELETE", "/v1/session", 204, {}, b""),
+        ("DELETE", "/v1/session", 204, {"Set-Cookie": "a=b"}, b""),
         ("PUT", "/v1/session", 405, {}, _problem(405, "method_not_allowed")),
         ("GET", "/nowhere", 404, {}, _problem(404, "not_found")),
     ],

@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from cypher.auth.types import ListedSession, SessionView
+from cypher.web import refresh_cookie
 from cypher.web.answers import answer, no_content
 from cypher.web.body import read_query
 from cypher.web.endpoint import endpoint
@@ -20,11 +21,15 @@ async def show(request: web.Request) -> web.Response:
     return answer(validated.session)
 
 
-@endpoint(answers={204: None})
+@endpoint(answers={204: None}, sets_cookie=(204,))
 async def end_current(request: web.Request) -> web.Response:
     """DELETE /v1/session: end this session now, on every instance."""
     await request.app[SERVICES].sessions.end_current(bearer_of(request), source_of(request))
-    return no_content()
+    response = no_content()
+    # Browsers send it to /oauth/token only: whether there is one cannot be seen here.
+    if refresh_cookie.may_be_given(request):
+        refresh_cookie.clear(response)
+    return response
 
 
 @endpoint(answers={200: SessionList})

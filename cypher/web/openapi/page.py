@@ -126,7 +126,8 @@ def _asked(document: Document, operation: Operation) -> Iterator[Element]:
         yield _element("p", *_line(f"Needs `Authorization: Bearer`. {description}{wanted}"))
     for parameter in operation.parameters:
         place = f"In the {parameter.in_}: "
-        yield _element("p", place, _element("code", parameter.name), ", ", *_type(parameter.schema))
+        said = f". {parameter.description}" if parameter.description else ""
+        yield _element("p", place, _element("code", parameter.name), ", ", *_type(parameter.schema), said)
     if operation.request_body:
         yield _element("p", "Body: ", *_content(operation.request_body.content))
 

@@ -7,12 +7,14 @@ from ipaddress import ip_network
 from itertools import pairwise
 
 import pytest
-from web_fakes import ACCESS_TOKEN, SERVICE_TOKEN, SESSION_ID, USER_ID, Fakes, Running
+from web_fakes import ACCESS_TOKEN, DEVICE_ID, SERVICE_TOKEN, SESSION_ID, USER_ID, Fakes, Running
 
 from cypher import errors
+from cypher.auth.begun import LoginOptions
 from cypher.auth.source import Source
-from cypher.auth.types import Health
+from cypher.auth.types import DeviceChange, Health, SentDevice
 from cypher.errors import CypherError
+from cypher.repositories.devices import DeviceInfo
 from cypher.web import middlewares
 from cypher.web.body import MAX_BODY
 from cypher.web.encoding import to_base64url
@@ -55,6 +57,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/v1/recovery/start": {"json": RECOVERY_START},
     "/v1/recovery/finish": {"json": REGISTRATION_FINISH},
     "/v1/sessions": {"params": {"scope": "others"}},
+    "/v1/devices/{id}": {"json": {"name": "laptop"}},
     "/oauth/token": {"data": {"grant_type": "refresh_token", "refresh_token": "cyr_1"}},
     "/oauth/introspect": {"data": {"token": ACCESS_TOKEN}},
     "/oauth/revoke": {"data": {"token": ACCESS_TOKEN}},
@@ -185,6 +188,15 @@ async def test_an_id_that_names_no_session_is_404(running: Running, junk: str):
     [answer] = await running.send(sent.encode())
     assert answer.status == 404
     assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("junk", ["junk", "%00", "..", SESSION_ID.hex, "{" + str(SESSION_ID) + "}"])
+async def test_an_id_that_names_no_device_is_404(running: Running, fakes: Fakes, method: str, junk: str):
+    headers = f"Authorization: Bearer {ACCESS_TOKEN}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    [answer] = await running.send(f"{method} /v1/devices/{junk} HTTP/1.1\r\nHost: x\r\n{headers}\r\n{{}}".encode())
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
+    assert [call[0] for call in fakes.calls if str(call[0]).startswith("devices.")] == []
 
 
 # -- what the routes say ------------------------------------------------------------------------------------
@@ -367,6 +379,36 @@ async def test_recovery(running: Running, fakes: Fakes):
         ("recovery.start", "alice", "cyv_1", bytes(32)),
         ("recovery.finish", "flow", bytes(192), fakes.calls[2][3]),
     ]
+
+
+async def test_devices(running: Running, fakes: Fakes):
+    device = {
+        "id": str(DEVICE_ID),
+        "name": "laptop",
+        "trusted_until": None,
+        "first_seen_at": "2026-01-02T03:04:05Z",
+        "last_seen_at": "2026-01-02T03:04:05Z",
+        "current": True,
+    }
+    path = f"/v1/devices/{DEVICE_ID}"
+    assert await _json(running, "GET", "/v1/devices", headers=BEARER) == (200, {"items": [device]})
+    changed = {"name": "kitchen", "trusted": False, "fingerprint": "ignored"}
+    assert await _json(running, "PATCH", path, headers=BEARER, json=changed) == (200, device)
+    assert await _json(running, "DELETE", path, headers=BEARER) == (204, None)
+    assert [call[:3] for call in fakes.calls if call[0] in ("devices.change", "devices.revoke")] == [
+        ("devices.change", DEVICE_ID, DeviceChange(name="kitchen", trusted=False)),
+        ("devices.revoke", DEVICE_ID, fakes.calls[-1][2]),
+    ]
+
+
+async def test_what_a_login_says_of_its_device_reaches_the_use_case(running: Running, fakes: Fakes):
+    device = {"fingerprint": "print", "info": {"model": "x"}, "trusted": True}
+    await _json(running, "POST", "/v1/login/start", json=LOGIN_START | {"device_token": "cyd_0"})
+    status, body = await _json(running, "POST", "/v1/login/finish", json=LOGIN_FINISH | {"device": device})
+    assert (status, body["device_token"]) == (200, "cyd_1")
+    await _json(running, "POST", "/v1/login/mfa", json=LOGIN_MFA | {"trust_device": True})
+    sent = SentDevice(fingerprint="print", info=DeviceInfo(model="x"))
+    assert [call[-1] for call in fakes.calls] == ["cyd_0", LoginOptions(device=sent), True]
 
 
 @pytest.mark.parametrize("query", ["", "?scope=", "?scope=ALL", "?scope=all&scope=all", "?scope=%ff", "?other=all"])

@@ -19,8 +19,10 @@ from cypher.auth.source import Source
 from cypher.auth.types import (
     AccessClaims,
     Authenticated,
+    DeviceChange,
     Health,
     Jwk,
+    ListedDevice,
     ListedSession,
     LoginStarted,
     MfaRequired,
@@ -37,11 +39,13 @@ from cypher.config.limits import Category, LimitsConfig
 from cypher.config.operators import OperatorsConfig
 from cypher.config.recovery import RecoveryConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
+from cypher.repositories.devices import Device, DeviceInfo
 from cypher.repositories.factors import EnrolledFactors
 from cypher.web.server import WebServer
 
 ACCESS_TOKEN = "header.payload.signature"
 SERVICE_TOKEN = "cys_service"
+DEVICE_ID = UUID("01900000-0000-7000-8000-000000000003")
 USER_ID = UUID("01900000-0000-7000-8000-000000000001")
 SESSION_ID = UUID("01900000-0000-7000-8000-000000000002")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -69,6 +73,16 @@ EXPORT = AccountExport(
     recovery_tokens=[],
     wrong_codes=[NOW],
 )
+DEVICE = Device(
+    id=DEVICE_ID,
+    user_id=USER_ID,
+    name="laptop",
+    info=DeviceInfo(model="x"),
+    trusted_until=None,
+    first_seen_at=NOW,
+    last_seen_at=NOW,
+    revoked_at=None,
+)
 CLAIMS = AccessClaims(sub=USER_ID, sid=SESSION_ID, jti="jti-1", iat=1, exp=301, aal=1, amr=("opaque",))
 
 
@@ -81,6 +95,7 @@ class Fakes:
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     asks_for_a_factor: bool = False
+    begun_with: LoginOptions = field(default_factory=LoginOptions)
     counted: list[Category | str] = field(default_factory=list)
     over_the_limit: bool = False
     state: Health = field(default_factory=lambda: Health(postgres=True, redis=True, migrations=True, keys=True))
@@ -101,21 +116,35 @@ class Fakes:
         await self._called("registration.finish", flow_id, record, source)
         return SimpleNamespace(id=USER_ID, username="alice", created_at=NOW, opaque_setup_id="secret")
 
-    async def start_login(self, username: str, ke1: bytes, source: Source) -> LoginStarted:
-        await self._called("login.start", username, ke1, source)
+    async def start_login(
+        self, username: str, ke1: bytes, source: Source, device_token: str | None = None
+    ) -> LoginStarted:
+        await self._called("login.start", username, ke1, source, device_token)
         return LoginStarted(flow_id="flow", ke2=b"\x01" * 320, expires_in=60)
 
     async def finish_login(
         self, flow_id: str, ke3: bytes, source: Source, options: LoginOptions
     ) -> Authenticated | MfaRequired:
-        await self._called("login.finish", flow_id, ke3, source)
+        await self._called("login.finish", flow_id, ke3, source, options)
         if self.asks_for_a_factor:
             return MfaRequired(mfa_token="mfa", expires_in=300)
-        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+        return self._authenticated(options)
 
-    async def finish_second_step(self, mfa_token: str, method: str, code: str, source: Source) -> Authenticated:
-        await self._called("second_step.finish", mfa_token, method, code, source)
-        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+    async def finish_second_step(
+        self, mfa_token: str, method: str, code: str, source: Source, *, trust_device: bool
+    ) -> Authenticated:
+        await self._called("second_step.finish", mfa_token, method, code, source, trust_device)
+        return self._authenticated(self.begun_with)
+
+    def _authenticated(self, options: LoginOptions) -> Authenticated:
+        return Authenticated(
+            session=SESSION,
+            access_token=ACCESS_TOKEN,
+            expires_in=300,
+            refresh_token="cyr_1",
+            refresh_cookie=options.refresh_cookie,
+            device_token="cyd_1" if options.device else None,
+        )
 
     async def start_reauthentication(self, session: SessionView, ke1: bytes, source: Source) -> LoginStarted:
         await self._called("reauthentication.start", session, ke1, source)
@@ -181,6 +210,21 @@ class Fakes:
 
     async def finish_recovery(self, flow_id: str, record: bytes, source: Source) -> None:
         await self._called("recovery.finish", flow_id, record, source)
+
+    async def list_devices(self, session: SessionView) -> list[ListedDevice]:
+        await self._called("devices.list_devices", session)
+        return [ListedDevice(device=DEVICE, current=True)]
+
+    async def change_device(
+        self, session: SessionView, device_id: UUID, change: DeviceChange, source: Source
+    ) -> ListedDevice:
+        await self._called("devices.change", device_id, change, source)
+        if device_id == USER_ID:
+            raise NotFound
+        return ListedDevice(device=DEVICE, current=True)
+
+    async def revoke_device(self, session: SessionView, device_id: UUID, source: Source) -> None:
+        await self._called("devices.revoke", device_id, source)
 
     async def validate(self, access_token: str) -> Validated:
         await self._called("sessions.validate", access_token)
@@ -265,6 +309,9 @@ class Fakes:
             export=self,
             recovery=SimpleNamespace(start=self.start_recovery, finish=self.finish_recovery),
             recovery_requests=SimpleNamespace(request=self.request_recovery),
+            devices=SimpleNamespace(
+                list_devices=self.list_devices, change=self.change_device, revoke=self.revoke_device
+            ),
             sessions=self,
             tokens=self,
             service_tokens=self,
@@ -356,7 +403,13 @@ def config_of(**http: object) -> Config:
         http=HttpConfig(**(settings | http)),  # type: ignore[arg-type]
         operators=OperatorsConfig(host="127.0.0.1", port=None),
         sessions=SessionsConfig(
-            access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
+            access_token=day,
+            refresh_grace=day,
+            idle=day,
+            absolute=day,
+            cache=timedelta(seconds=30),
+            login_flow=day,
+            device_trust=day,
         ),
         factors=FactorsConfig(flow=day, fresh=day, limits=FactorLimits(short=None, day=None, total=100)),
         limits=LimitsConfig(),
