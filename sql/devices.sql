@@ -78,6 +78,18 @@ UPDATE devices
  WHERE id = $1
    AND revoked_at IS NULL;
 
+-- name: list_kept_devices :many
+-- params: user_id, before, most
+-- The next before an id, revoked or not, newest first, with all that is kept of them.
+SELECT id, user_id, fingerprint, fingerprint_key_id, info, info_key_id, name, name_key_id,
+       CASE WHEN trusted_until > now() THEN trusted_until END AS trusted_until,
+       first_seen_at, last_seen_at, revoked_at
+  FROM devices
+ WHERE user_id = $1
+   AND id < $2
+ ORDER BY id DESC
+ LIMIT $3;
+
 -- name: list_devices :many
 -- params: user_id
 -- The hundred that were used last; the sessions of a device are seen far more often than its logins.

@@ -65,8 +65,9 @@ async def store(repos: Repositories, begun: BegunCredential, record: bytes) -> N
 
 
 async def credential_changed(repos: Repositories, user_id: UUID) -> None:
-    """End what stood beside the old password, in the transaction that replaced it: all that could stand in for it.
+    """End what stood beside the old password, in the transaction that replaced it: recovery tokens, trust in devices.
 
     Sessions are not ended here: which of them go differs, and their tombstones come after the commit.
     """
     await repos.recovery_tokens.end_tokens(user_id)
+    await repos.devices.end_trust(user_id)

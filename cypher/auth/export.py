@@ -20,6 +20,7 @@ from cypher.auth.types import SessionView
 from cypher.clock import Clock
 from cypher.postgres import Database
 from cypher.repositories import Repositories
+from cypher.repositories.devices import DeviceInfo, KeptDevice
 from cypher.repositories.refresh_tokens import KeptToken
 from cypher.repositories.sessions import Session
 
@@ -52,6 +53,21 @@ class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
     revoked_reason: str | None
 
 
+class ExportedDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device, revoked or not."""
+
+    id: UUID
+    fingerprint: str
+    name: str | None
+    platform: str | None
+    model: str | None
+    app: str | None
+    trusted_until: datetime | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    revoked_at: datetime | None
+
+
 class ExportedRefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """That a session was prolonged, and from where; never the token."""
 
@@ -80,6 +96,7 @@ class AccountExport(msgspec.Struct, frozen=True, kw_only=True):
     most_of_each: int  #: a list that is as long as this may not be whole
     account: AccountView
     sessions: list[ExportedSession]
+    devices: list[ExportedDevice]
     refresh_tokens: list[ExportedRefreshToken]
     recovery_codes: list[ExportedRecoveryCode]
     recovery_tokens: list[ExportedRecoveryToken]
@@ -107,6 +124,7 @@ class Export:
                 most_of_each=most,
                 account=account,
                 sessions=await _sessions(repos, user_id, most),
+                devices=await _devices(repos, user_id, most),
                 refresh_tokens=await _refresh_tokens(repos, user_id, most),
                 recovery_codes=await _recovery_codes(repos, user_id),
                 recovery_tokens=await _recovery_tokens(repos, user_id, most),
@@ -136,6 +154,26 @@ async def _sessions(repos: Repositories, user_id: UUID, most: int) -> list[Expor
             revoked_reason=session.revoked_reason,
         )
         for session in found
+    ]
+
+
+async def _devices(repos: Repositories, user_id: UUID, most: int) -> list[ExportedDevice]:
+    async def page(before: UUID, rows: int) -> list[KeptDevice]:
+        return await repos.devices.list_kept_devices(user_id, before, rows)
+
+    found = await _in_pages(page, BEYOND_ALL_IDS, lambda kept: kept.device.id, most)
+    return [
+        ExportedDevice(
+            id=kept.device.id,
+            fingerprint=kept.fingerprint,
+            name=kept.device.name,
+            **msgspec.structs.asdict(kept.device.info or DeviceInfo()),
+            trusted_until=kept.device.trusted_until,
+            first_seen_at=kept.device.first_seen_at,
+            last_seen_at=kept.device.last_seen_at,
+            revoked_at=kept.device.revoked_at,
+        )
+        for kept in found
     ]
 
 

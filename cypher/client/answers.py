@@ -90,6 +90,29 @@ class ExportedSession(msgspec.Struct, frozen=True, kw_only=True):
     revoked_reason: str | None
 
 
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a device says of itself, 200 characters each at most."""
+
+    platform: str | None = None  #: its operating system
+    model: str | None = None
+    app: str | None = None  #: the browser or program that logs in
+
+
+class ExportedDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device, revoked or not."""
+
+    id: UUID
+    fingerprint: str
+    name: str | None
+    platform: str | None
+    model: str | None
+    app: str | None
+    trusted_until: datetime | None
+    first_seen_at: datetime
+    last_seen_at: datetime
+    revoked_at: datetime | None
+
+
 class ExportedRefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """That a session was prolonged, and from where."""
 
@@ -118,18 +141,11 @@ class AccountExport(msgspec.Struct, frozen=True, kw_only=True):
     most_of_each: int
     account: Account
     sessions: tuple[ExportedSession, ...]
+    devices: tuple[ExportedDevice, ...]
     refresh_tokens: tuple[ExportedRefreshToken, ...]
     recovery_codes: tuple[ExportedRecoveryCode, ...]
     recovery_tokens: tuple[ExportedRecoveryToken, ...]
     wrong_codes: tuple[datetime, ...]
-
-
-class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a device says of itself, 200 characters each at most."""
-
-    platform: str | None = None  #: its operating system
-    model: str | None = None
-    app: str | None = None  #: the browser or program that logs in
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

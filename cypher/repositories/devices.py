@@ -46,6 +46,14 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDevice:
+    """A device with the fingerprint that finds it again."""
+
+    device: Device
+    fingerprint: str  #: opened here, sealed in the row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownDevice:
     """A device whose good token was shown."""
 
@@ -118,6 +126,16 @@ class DeviceRepository:
         """Return a person's devices but the revoked ones, 100 at most, the one that was used last first."""
         return [await self._device(row) for row in await self._run.many(sql.list_devices, user_id)]
 
+    async def list_kept_devices(self, user_id: UUID, before: UUID, most: int) -> list[KeptDevice]:
+        """Return the next devices of a person before an id, revoked or not, newest first."""
+        return [
+            KeptDevice(
+                device=await self._device(row),
+                fingerprint=(await self._codec.open(*_sealed(row, "fingerprint"))).decode(),
+            )
+            for row in await self._run.many(sql.list_kept_devices, user_id, before, most)
+        ]
+
     async def get_device(self, device_id: UUID, user_id: UUID) -> Device | None:
         """Return a device of this person, revoked or not."""
         row = await self._run.one(sql.get_device, device_id, user_id)
@@ -168,10 +186,11 @@ class DeviceRepository:
         )
 
     async def _open(self, row: Record, column: str) -> bytes | None:
-        if row[column] is None:
-            return None
-        sealed = Sealed(row[column], row[f"{column}_key_id"])
-        return await self._codec.open(sealed, Cell("devices", column, row["id"]))
+        return None if row[column] is None else await self._codec.open(*_sealed(row, column))
+
+
+def _sealed(row: Record, column: str) -> tuple[Sealed, Cell]:
+    return Sealed(row[column], row[f"{column}_key_id"]), Cell("devices", column, row["id"])
 
 
 def of_person(user_id: UUID, fingerprint: str) -> bytes:

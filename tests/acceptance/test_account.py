@@ -168,13 +168,13 @@ async def test_two_people_who_swap_names_at_once_get_an_answer(person: Person, l
 async def test_an_export_holds_all_that_is_kept_and_no_proof_of_who_they_are(person: Person, login, service) -> None:
     app, codes = await enrol(person, login["access_token"], service.resources.clock)
     await person.refresh(login["refresh_token"])
-    asked = await person.login()
+    asked = await person.login(device={"fingerprint": "print", "name": "Laptop", "info": {"model": "x"}})
     assert (await prove(person, asked, app.wrong_code())).status == 401
     assert (await prove(person, asked, codes[0], "recovery_code")).status == 200
     token = await people(service.resources).issue_recovery(id_of(login))
     bob = Person(person.http, person.url, "bob")
     await bob.register()
-    await bob.login()
+    await bob.login(device={"fingerprint": "print-of-bob"})
 
     exported = (await person.bearing("GET", "/v1/account/export", login["access_token"])).body
     assert exported["account"]["username"] == "alice"
@@ -182,6 +182,8 @@ async def test_an_export_holds_all_that_is_kept_and_no_proof_of_who_they_are(per
     assert {session["ip_address"] for session in exported["sessions"]} == {"127.0.0.1"}
     assert len(exported["refresh_tokens"]) == 3
     assert exported["refresh_tokens"][0]["user_agent"]
+    [device] = exported["devices"]
+    assert (device["fingerprint"], device["name"], device["model"]) == ("print", "Laptop", "x")
     assert len(exported["recovery_codes"]) == 10
     assert sum(code["used_at"] is not None for code in exported["recovery_codes"]) == 1
     assert [token_["used_at"] for token_ in exported["recovery_tokens"]] == [None]

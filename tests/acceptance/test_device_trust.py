@@ -8,7 +8,9 @@ from typing import Any
 import jwt
 import pytest
 
+from cypher.operating import people
 from tests.acceptance.authenticator import Authenticator, HandClock, enrol, prove, reauthenticate
+from tests.acceptance.new_passwords import change, id_of, recover
 from tests.acceptance.person import Answer, Person
 
 LAPTOP = {"fingerprint": "laptop-print", "name": "Laptop"}
@@ -264,7 +266,7 @@ async def test_trust_that_ended_is_over_before_a_login_and_in_the_middle_of_one(
 
 
 async def test_an_operator_who_takes_the_factor_away_ends_the_trust(alice: Owner, trusted, service, run_cli) -> None:
-    assert (await run_cli(service, "users", "reset-factors", "alice")).returncode == 0
+    assert (await run_cli(service, "users", "reset-factors", "alice", "--yes")).returncode == 0
     login = (await alice.login(trusted["device_token"], device=LAPTOP)).body
     assert login["status"] == "authenticated"
     alice.clock.next_step()
@@ -311,3 +313,14 @@ async def test_a_trusted_login_that_redis_brings_back_makes_no_second_session(al
     assert (await alice.answer(asked)).status == 410
     assert await service.fetch(count) == before
     assert not is_asked(await alice.login(done.body["device_token"], device=LAPTOP))
+
+
+async def test_trust_and_the_password_it_was_given_under_end_together(alice: Owner, trusted, service) -> None:
+    assert (await change(alice, trusted["access_token"])).status == 204
+    assert is_asked(await alice.login(trusted["device_token"], device=LAPTOP))
+
+
+async def test_a_recovery_ends_trust_as_well(alice: Owner, trusted, service) -> None:
+    token = await people(service.resources).issue_recovery(id_of(trusted))
+    assert (await recover(alice, token.recovery_token)).status == 204
+    assert is_asked(await alice.login(trusted["device_token"], device=LAPTOP))

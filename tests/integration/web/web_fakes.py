@@ -68,6 +68,7 @@ EXPORT = AccountExport(
     most_of_each=1000,
     account=ACCOUNT,
     sessions=[],
+    devices=[],
     refresh_tokens=[],
     recovery_codes=[],
     recovery_tokens=[],
