@@ -241,6 +241,20 @@ def test_first_start_cut_off_is_taken_up_again(home: Path) -> None:
     assert not (home / "e" / "postgres.new").exists()
 
 
+def test_start_killed_while_it_makes_the_data_is_taken_up_at_once(home: Path) -> None:
+    environment = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
+    with subprocess.Popen([sys.executable, "-c", PROCESS, str(home / "e")], env=environment) as killed:
+        while not (home / "e" / "postgres.new" / "base").exists():
+            assert killed.poll() is None
+            time.sleep(0.005)
+        killed.kill()
+    # Its initdb lives on, and neither spoils the next one's work nor is spoilt by it.
+    assert processes(home / "e" / "postgres.new")
+    with Embedded.start(home / "e") as embedded:
+        leave_traces(embedded)
+    assert processes(home) == []
+
+
 @pytest.mark.parametrize("name", ["long" * 30, "a, b?c=%41#", "$(exit 1)\"'`ö"])
 def test_any_folder_will_do(home: Path, name: str) -> None:
     with Embedded.start(home / name / "e") as embedded:
