@@ -17,6 +17,7 @@ from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
+from cypher.signals import unwind_on_all
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
@@ -27,6 +28,7 @@ app.add_typer(rate_limits.app, name="rate-limits")
 
 def main() -> None:
     """Run a command; the entry point of `cypher` and of run.py."""
+    unwind_on_all()
     try:
         app()
     except CypherError as exc:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ from cypher.config import Config
 from cypher.errors import OperatorError
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
+from cypher.signals import ending
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("cypher")
 async def serve(config: Config, clock: Clock, announce: str) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ending():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config, clock) as server:
         print(announce.replace("{url}", f"http://{config.http.host}:{server.port}"), flush=True)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "clock", "__version__"},
+    {"errors", "clock", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
     {"postgres", "postgres_keys", "redis_client", "migrate"},
     {"repositories", "ephemeral"},
