@@ -24,8 +24,8 @@ async def serve(config: Config, clock: Clock, announce: str) -> None:
     stop = asyncio.Event()
     for number in ending():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config, clock) as server:
-        print(announce.replace("{url}", f"http://{config.http.host}:{server.port}"), flush=True)
+    async with running(config, clock):
+        print(announce, flush=True)
         await stop.wait()
         logger.info("stopping: no longer ready, finishing what is under way")
 

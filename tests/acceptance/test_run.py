@@ -108,7 +108,7 @@ async def test_a_first_start_says_what_it_made_and_the_next_ones_find_it_in_unde
         await register(first.url, "ada")
     assert first.said.startswith(f"Cypher answers on {first.url}\n")
     assert f"{folder / '.cypher'} (made;" in first.said
-    assert "cypher demo" in first.said
+    assert f"cypher demo --url {first.url}\n" in first.said
     assert "Ctrl-C" in first.said
     assert first.end()[0] == 0
     assert processes(folder) == []
