@@ -18,6 +18,7 @@ from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
 from cypher.settings import bracketed
+from cypher.signals import unwind_on_all
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(keys.app, name="keys")
@@ -29,6 +30,7 @@ app.add_typer(rate_limits.app, name="rate-limits")
 
 def main() -> None:
     """Run a command; the entry point of `cypher` and of run.py."""
+    unwind_on_all()
     try:
         app()
     except CypherError as exc:
@@ -90,8 +92,9 @@ def demo(
 
 
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:
-    """Say in a few lines where the service is, what it stands on and what to try next; `{url}` is filled in later."""
-    lines = ["Cypher answers on {url}"]
+    """Say in a few lines where the service is, what it stands on and what to try next."""
+    url = f"http://{bracketed(config.http.host)}:{config.http.port}"
+    lines = [f"Cypher answers on {url}"]
     if embedded and embedded.holds_postgres:
         made = "made" if applied else "found again"
         lines += [
@@ -103,5 +106,6 @@ def announcement(config: Config, embedded: Embedded | None, applied: list[str]) 
     if config.operators.port is not None:
         where = f"http://{bracketed(config.operators.host)}:{config.operators.port}"
         lines.append(f"  operators:    {where}/docs (with a token of `cypher tokens create`)")
-    lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo", "  stop it:      Ctrl-C"]
+    # With the address: what PORT said here, the other terminal need not know.
+    lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo --url {url}", "  stop it:      Ctrl-C"]
     return "\n".join(lines)

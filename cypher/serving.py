@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ from cypher.listening import Listeners, listen
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.operating import build_operations
+from cypher.signals import ending
 from cypher.web.webhook import Webhook
 
 logger = logging.getLogger("cypher")
@@ -24,10 +24,10 @@ logger = logging.getLogger("cypher")
 async def serve(config: Config, clock: Clock, announce: str) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ending():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config, clock) as listeners:
-        print(announce.replace("{url}", f"http://{config.http.host}:{listeners.public.port}"), flush=True)
+    async with running(config, clock):
+        print(announce, flush=True)
         await stop.wait()
         logger.info("stopping: no longer ready, finishing what is under way")
 

@@ -45,8 +45,8 @@ class Place:
         """Say whether any process of the server `name` lives."""
         return is_held(self.path / f"{name}.alive")
 
-    def run(self, program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a tool to its end, whatever that is."""
+    def run(self, program: Path, *arguments: str, lock: int | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a tool to its end, whatever that is. It holds `lock` as well, until it has ended."""
         return subprocess.run(  # noqa: S603
             [program, *arguments],
             check=False,
@@ -55,6 +55,7 @@ class Place:
             cwd="/",
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
+            pass_fds=[] if lock is None else [lock],
             user=self.user.uid if self.user else None,
             group=self.user.gid if self.user else None,
             extra_groups=[] if self.user else None,

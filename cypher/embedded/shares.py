@@ -15,6 +15,7 @@ from cypher.embedded.folders import write_secret
 from cypher.embedded.locks import is_last, locked, share
 from cypher.embedded.place import LOOK_SECONDS, Place
 from cypher.errors import OperatorError
+from cypher.signals import undisturbed
 
 STOP_SECONDS = 30
 
@@ -110,11 +111,12 @@ class Embedded:
         if self._share is None:
             return
         held, self._share = self._share, None
-        try:
-            if is_last(held):
-                self._stop_servers()
-        finally:
-            os.close(held)
+        with undisturbed():
+            try:
+                if is_last(held):
+                    self._stop_servers()
+            finally:
+                os.close(held)
 
     def _stop_servers(self) -> None:
         valkey.ask_to_stop(self._place)

@@ -5,6 +5,7 @@ would lock everybody out for good.
 """
 
 import asyncio
+import logging
 from typing import Protocol, TypeVar
 
 from cypher.auth.opaque import new_setup
@@ -16,6 +17,8 @@ from cypher.errors import KeyStoreRefused, PostgresUnavailable
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentRepository, Identity
 from cypher.repositories.sealed_columns import SealedColumnsRepository
+
+logger = logging.getLogger("cypher.maintenance")
 
 
 class HoldsDeployment(Protocol):
@@ -42,6 +45,7 @@ async def open_key_ring(
     if await asyncio.to_thread(store.read) is None:
         await _require_fresh(db, store, may_create=may_create)
         ring = await asyncio.to_thread(KeyRing.create, store, master_password.reveal(), clock, opaque_setup=new_setup())
+        logger.info("made the key store at %s: back it up, for without it nothing opens", store.describe())
     else:
         ring = await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
     await _join(db, store, ring, may_create=may_create)

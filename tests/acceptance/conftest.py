@@ -116,10 +116,10 @@ class Service:
         return written.decode()
 
     async def redis_content(self) -> bytes:
-        """Return every key of this deployment with its value."""
+        """Return every key with its value, also those that stand where none of ours should."""
         redis = self.resources.redis._redis
         content = b""
-        async for key in redis.scan_iter(match=f"cypher:{self.resources.ring.epoch}:*", count=1000):
+        async for key in redis.scan_iter(count=1000):
             is_hits = await redis.type(key) == b"zset"
             value = b" ".join(await redis.zrange(key, 0, -1)) if is_hits else await redis.get(key)
             content += key + b"=" + (value or b"") + b"\n"

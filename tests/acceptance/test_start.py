@@ -26,8 +26,15 @@ async def lived_in(start_service, http):
     return service
 
 
-async def test_it_finds_everything_again(lived_in, start_service, http) -> None:
+async def test_it_says_that_it_made_a_key_store_and_then_finds_everything_again(start_service, http, caplog) -> None:
+    caplog.set_level("INFO", "cypher")
+    first = await start_service()
+    assert f"made the key store at {first.config.keys.path}: back it up" in caplog.text
+    assert (await Person(http, first.url, "alice").register()).status == 201
+    await first.stop()
+    caplog.clear()
     again = await start_service()
+    assert "key store" not in caplog.text
     assert (await Person(http, again.url, "alice").login()).status == 200
 
 
