@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cypher.clock import Clock
 from cypher.crypto.codec import FieldCodec, Sealed
 from cypher.crypto.keyring import Key, KeyRing, Purpose, UnknownKey
-from cypher.errors import FieldDoesNotOpen, PostgresUnavailable
+from cypher.errors import FieldDoesNotOpen, KeysUnavailable, Unavailable
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sealed_columns import COLUMNS, RowId, SealedCell, SealedColumn
@@ -23,7 +23,7 @@ logger = logging.getLogger("cypher.maintenance")
 BATCH = 500
 #: After this many values, about a millisecond, the requests of the same process have their turn.
 SLICE = 25
-#: How often a batch is tried again that PostgreSQL could not take, with a second between.
+#: How often a batch is tried again that PostgreSQL or the key store could not take, with a second between.
 TRIES = 30
 
 
@@ -84,12 +84,13 @@ class Reencryption:
                 await asyncio.sleep(max(0.0, due - (self._clock.monotonic() - began)))
 
     async def _batch_at_last(self, column: SealedColumn, after: RowId) -> RowId | None:
-        """Move a batch, again after a lock or a server that was not there for a while."""
+        """Move a batch, again after a lock, a server or a key store that was not there for a while."""
         for _ in range(TRIES - 1):
             try:
                 return await self._batch(column, after)
-            except PostgresUnavailable:
+            except Unavailable:
                 await asyncio.sleep(1)
+                await asyncio.to_thread(self._ring.reload)
         return await self._batch(column, after)
 
     async def _batch(self, column: SealedColumn, after: RowId) -> RowId | None:
@@ -99,11 +100,19 @@ class Reencryption:
             cells = await repos.sealed_columns.list_stale(column, key.id, after, BATCH)
             await self._learn_keys(cells)
             old, new = await self._reseal(cells, key)
-            moved = await repos.sealed_columns.exchange(column, key.id, old, new) if old else 0
+            moved = await self._exchange(repos, column, key, old, new) if old else 0
         done = self._progress
         unopened = done.unopened + len(cells) - len(old)
         self._progress = replace(done, moved=done.moved + moved, unopened=unopened)
         return cells[-1].row_id if len(cells) == BATCH else None
+
+    async def _exchange(
+        self, repos: Repositories, column: SealedColumn, key: Key, old: Sequence[SealedCell], new: Sequence[Sealed]
+    ) -> int:
+        # To find the rows may have taken minutes, in which the key was replaced and, empty, destroyed.
+        if not await repos.deployment.hold_data_key(key.id):
+            raise KeysUnavailable
+        return await repos.sealed_columns.exchange(column, key.id, old, new)
 
     async def _learn_keys(self, cells: Sequence[SealedCell]) -> None:
         for key_id in {each.sealed.key_id for each in cells}:

@@ -18,10 +18,11 @@ from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import KeyRing, Purpose, State, UnknownKey
 from cypher.crypto.rotation import rotate
-from cypher.errors import OperatorError
+from cypher.errors import OperatorError, PostgresUnavailable
 from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.sealed_columns import SealedColumnsRepository
 from tests.conftest import MASTER_PASSWORD
 from tests.factories import as_owner, for_a_child, insert_family, insert_person
 
@@ -143,6 +144,46 @@ async def test_a_key_that_is_met_again_between_the_counts_stays(
     with pytest.raises(OperatorError, match=r"1 in users\.opaque_record"):
         await retirement.destroy(old.id)
     assert states(ring)[old.id] is State.DECRYPT_ONLY
+
+
+async def test_a_sweep_that_waited_long_for_its_rows_moves_none_to_a_destroyed_key(
+    db, ring: KeyRing, codec: FieldCodec, retirement: Retirement, clock: MovedClock, postgres_config, monkeypatch
+) -> None:
+    user = await insert_person(db)
+    first, second = ring.primary(Purpose.DATA).id, await rotated(ring)
+    listed = SealedColumnsRepository.list_stale
+
+    async def outlast(self, column, key_id: str, *given):
+        cells = await listed(self, column, key_id, *given)
+        if key_id == second and states(ring)[second] is State.ACTIVE:
+            # A table so large that another key takes over meanwhile, and this one, with no row yet, is destroyed.
+            await rotated(ring)
+            clock.ahead = DELAY
+            await retirement.destroy(second)
+        return cells
+
+    monkeypatch.setattr(SealedColumnsRepository, "list_stale", outlast)
+    done = await Reencryption(db=db, ring=ring, codec=codec, clock=clock).run()
+    assert (done.moved, done.unopened) == (2, 0)
+    assert states(ring)[second] is State.DESTROYED
+    async with db.connection() as repos:
+        assert (await repos.users.get_user(user.id)).username == user.username
+        assert not {first, second} & (await repos.sealed_columns.count_rows()).keys()
+
+
+async def test_a_key_is_taken_from_sealing_only_when_no_sweep_is_about_to_write_under_it(
+    db, ring: KeyRing, postgres_config
+) -> None:
+    key_id = ring.primary(Purpose.DATA).id
+    async with db.transaction() as sweeping:
+        assert await sweeping.deployment.hold_data_key(key_id)
+        async with db.connection() as repos:
+            with pytest.raises(PostgresUnavailable):  # the lock is not given within half a second
+                await repos.deployment.retire_key(key_id)
+    async with db.connection() as repos:
+        await repos.deployment.retire_key(key_id)
+        assert not await repos.deployment.hold_data_key(key_id)
+        assert await repos.deployment.hold_data_key("data-20270101-00000000")
 
 
 WRITER = """
