@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cypher.clock import Clock
 from cypher.crypto.codec import FieldCodec, Sealed
-from cypher.crypto.keyring import Key, KeyRing, Purpose, UnknownKey
+from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.errors import FieldDoesNotOpen, KeysUnavailable, Unavailable
 from cypher.postgres import Database
 from cypher.repositories import Repositories
@@ -115,11 +115,10 @@ class Reencryption:
         return await repos.sealed_columns.exchange(column, key.id, old, new)
 
     async def _learn_keys(self, cells: Sequence[SealedCell]) -> None:
-        for key_id in {each.sealed.key_id for each in cells}:
-            try:
-                await self._ring.key(key_id)
-            except UnknownKey:
-                logger.error("the key %s, under which values are sealed, is not in the key store", key_id)
+        """Look once for all keys that are unknown here; one after the other, they would outlast the transaction."""
+        unknown = await self._ring.learn({each.sealed.key_id for each in cells})
+        for key_id in sorted(unknown):
+            logger.error("the key %r, under which values are sealed, is not in the key store", key_id)
 
     async def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:
         old, new = [], []
@@ -129,7 +128,7 @@ class Reencryption:
             try:
                 new.append(self._codec.reseal(each.sealed, each.cell, key))
             except FieldDoesNotOpen as failure:
-                logger.error("%s does not open and stays under %s", failure.where, each.sealed.key_id)
+                logger.error("%s does not open and stays under %r", failure.where, each.sealed.key_id)
             else:
                 old.append(each)
         return old, new

@@ -232,6 +232,20 @@ async def test_what_does_not_open_stays_and_is_reported(
         assert (await repos.users.find_login_record(sound.username)) is not None
 
 
+async def test_many_forged_key_ids_hold_up_nobody_else(db, ring, codec, postgres_config, make_run) -> None:
+    sound, *damaged = [await insert_person(db) for _ in range(13)]
+    for number, user in enumerate(damaged):
+        as_owner(postgres_config, "UPDATE users SET username_key_id = %s WHERE id = %s", f"data-{number}", user.id)
+    key_id = await rotated(ring)
+    # One look at the store, not one a second for each: PostgreSQL ends a transaction that is idle for five.
+    async with asyncio.timeout(15):
+        done = await make_run().run()
+    assert (done.moved, done.unopened) == (2 + len(damaged), len(damaged))
+    assert (await rows_by_key(db))[key_id] == done.moved
+    async with db.connection() as repos:
+        assert (await repos.users.get_user(sound.id)).username == sound.username
+
+
 async def test_a_run_keeps_its_rate(db, ring, codec, postgres_config, make_run, monkeypatch) -> None:
     await insert_everything(db, codec, postgres_config, people=10)
     await rotated(ring)
