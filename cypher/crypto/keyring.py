@@ -146,8 +146,10 @@ class KeyRing:
 
         An unknown id makes the store be looked at, once a second at most; all who ask meanwhile share that look.
         """
-        await self.learn((key_id,))
         key = self.find(key_id)
+        if key is None:
+            await self.learn((key_id,))
+            key = self.find(key_id)
         if key is None:
             raise UnknownKey("no key of this id")
         return key

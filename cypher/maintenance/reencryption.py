@@ -115,9 +115,7 @@ class Reencryption:
         return await repos.sealed_columns.exchange(column, key.id, old, new)
 
     async def _learn_keys(self, cells: Sequence[SealedCell]) -> None:
-        """Look once for all keys that are unknown here; one after the other, they would outlast the transaction."""
-        unknown = await self._ring.learn({each.sealed.key_id for each in cells})
-        for key_id in sorted(unknown):
+        for key_id in sorted(await self._codec.learn_keys([each.sealed for each in cells])):
             logger.error("the key %r, under which values are sealed, is not in the key store", key_id)
 
     async def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:

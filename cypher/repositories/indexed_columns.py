@@ -56,10 +56,14 @@ class IndexedColumnsRepository:
         A value that does not open keeps the index it has: it must not keep all others from theirs.
         """
         rows = []
-        for row in await self._run.many(column.list_rows, after, most):
+        found = await self._run.many(column.list_rows, after, most)
+        unknown = await self._codec.learn_keys([Sealed(row["ciphertext"], row["key_id"]) for row in found])
+        for row in found:
             is_ = should_be = row["blind_index"]
             cell = Cell(column.table, column.column, row["row_id"])
             try:
+                if row["key_id"] in unknown:
+                    raise FieldDoesNotOpen(cell.name())
                 value = await self._codec.open(Sealed(row["ciphertext"], row["key_id"]), cell)
                 should_be = self._index.index_under(key, value, str(column))
             except FieldDoesNotOpen as failure:

@@ -222,6 +222,16 @@ async def test_a_name_that_does_not_open_keeps_its_index(db, ring, run, postgres
         assert await repos.users.find_login_record(damaged.username) is not None
 
 
+async def test_many_forged_key_ids_hold_up_no_other_name(db, ring, run, postgres_config) -> None:
+    sound, *damaged = [await insert_person(db) for _ in range(13)]
+    for number, user in enumerate(damaged):
+        as_owner(postgres_config, "UPDATE users SET username_key_id = %s WHERE id = %s", f"data-{number}", user.id)
+    async with asyncio.timeout(15):
+        await run.run()
+    assert await found(db, sound.username)
+    assert await register(db, ring, "somebody else")
+
+
 async def test_a_name_is_never_looked_up_with_a_ring_that_may_be_old(db, ring, known, tmp_path) -> None:
     (tmp_path / "keys").rename(tmp_path / "away")
     ring._confirmed_at -= 31
