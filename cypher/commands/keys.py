@@ -111,6 +111,7 @@ def destroy(key_id: str) -> None:
             audit=open_.audit,
             clock=open_.clock,
             delay=open_.config.keys.destroy_delay,
+            policy=rotation_policy(open_.config),
         )
         proof = await retirement.destroy(key_id)
         print(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event
 from cypher.clock import Clock
-from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
+from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import StoredRing
 from cypher.errors import OperatorError
 from cypher.maintenance.key_identity import note_ring
@@ -37,13 +37,21 @@ class Retirement:
     """Takes keys out of the world."""
 
     def __init__(
-        self, *, db: Database[Repositories], ring: KeyRing, audit: Audit, clock: Clock, delay: timedelta
+        self,
+        *,
+        db: Database[Repositories],
+        ring: KeyRing,
+        audit: Audit,
+        clock: Clock,
+        delay: timedelta,
+        policy: RotationPolicy,
     ) -> None:
         self._db = db
         self._ring = ring
         self._audit = audit
         self._clock = clock
         self._delay = delay
+        self._policy = policy
 
     async def destroy(self, key_id: str) -> Destroyed:
         """Destroy a key; raises OperatorError, and has destroyed nothing, while anything may need it."""
@@ -80,11 +88,13 @@ class Retirement:
             raise OperatorError(
                 f"{info.id} is {info.state}. Replace it first: cypher keys rotate --purpose {info.purpose}"
             )
-        earliest = info.replaced_at + self._delay
+        afterlife = self._policy.afterlife(info.purpose)
+        earliest = info.replaced_at + max(self._delay, afterlife)
         if self._clock.now() < earliest:
+            why = "what it has made is gone then" if afterlife > self._delay else "KEY_DESTROY_DELAY_SECONDS"
             raise OperatorError(
                 f"{info.id} was replaced at {_shown(info.replaced_at)}; it can be destroyed from "
-                f"{_shown(earliest)} on (KEY_DESTROY_DELAY_SECONDS)."
+                f"{_shown(earliest)} on ({why})."
             )
 
     async def _count(self, key_id: str) -> int:

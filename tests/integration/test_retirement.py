@@ -16,8 +16,8 @@ from cypher.auth.audit import Audit
 from cypher.clock import SystemClock
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
-from cypher.crypto.keyring import KeyRing, Purpose, State, UnknownKey
-from cypher.crypto.rotation import rotate
+from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State, UnknownKey
+from cypher.crypto.rotation import NOTICE, keep_by_age, rotate
 from cypher.errors import OperatorError, PostgresUnavailable
 from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
@@ -27,6 +27,7 @@ from tests.conftest import MASTER_PASSWORD
 from tests.factories import as_owner, for_a_child, insert_family, insert_person
 
 DELAY = timedelta(seconds=600)
+POLICY = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
 
 
 class MovedClock(SystemClock):
@@ -45,7 +46,8 @@ def clock() -> MovedClock:
 
 @pytest.fixture
 def retirement(db, ring: KeyRing, clock: MovedClock) -> Retirement:
-    return Retirement(db=db, ring=ring, audit=Audit(clock, BlindIndex(ring)), clock=clock, delay=DELAY)
+    audit = Audit(clock, BlindIndex(ring))
+    return Retirement(db=db, ring=ring, audit=audit, clock=clock, delay=DELAY, policy=POLICY)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ async def test_the_first_setup_stays_and_a_later_one_goes_with_its_last_person(
     first = ring.primary(Purpose.OPAQUE).id
     user = await insert_person(db)
     setups = [rotate(ring, Purpose.OPAQUE, secret=os.urandom(128)).id for _ in range(2)]
-    clock.ahead = DELAY
+    clock.ahead = POLICY.afterlife(Purpose.OPAQUE)
     with pytest.raises(OperatorError, match="first setup"):
         await retirement.destroy(first)
     as_owner(postgres_config, "UPDATE users SET opaque_setup_id = %s", setups[0])
@@ -120,6 +122,29 @@ async def test_the_first_setup_stays_and_a_later_one_goes_with_its_last_person(
     as_owner(postgres_config, "DELETE FROM users WHERE id = %s", user.id)
     await retirement.destroy(setups[0])
     assert [key.id for key in ring.live(Purpose.OPAQUE)] == [setups[1], first]
+
+
+@pytest.mark.parametrize("purpose", [Purpose.SIGNING, Purpose.CACHE, Purpose.OPAQUE])
+async def test_a_key_stays_while_a_token_a_cached_value_or_a_registration_may_need_it(
+    ring: KeyRing, retirement: Retirement, clock: MovedClock, file, purpose: Purpose
+) -> None:
+    secret = os.urandom(128) if purpose is Purpose.OPAQUE else None
+    if purpose is Purpose.OPAQUE:
+        rotate(ring, purpose, secret=secret)  # the first setup stays for ever
+    old = ring.primary(purpose).id
+    rotate(ring, purpose, secret=secret)
+    if purpose is Purpose.SIGNING:
+        clock.ahead = NOTICE
+        keep_by_age(ring, clock.now(), POLICY)
+    # What was made in the last second before it was replaced lives for an hour.
+    clock.ahead += DELAY
+    before = file.read_bytes()
+    with pytest.raises(OperatorError, match="what it has made is gone then"):
+        await retirement.destroy(old)
+    assert file.read_bytes() == before
+    clock.ahead += POLICY.afterlife(purpose) - DELAY
+    await retirement.destroy(old)
+    assert states(ring)[old] is State.DESTROYED
 
 
 async def test_a_key_that_is_met_again_between_the_counts_stays(
