@@ -63,11 +63,13 @@ class Retirement:
             async with self._db.connection() as repos:
                 await repos.deployment.retire_key(key_id)
         after = await self._count(key_id)
+        async with self._db.transaction() as repos:
+            # Before it is done: a crash in between leaves an entry too many, never a key that is gone without a proof.
+            note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
+            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), None)
         await asyncio.to_thread(self._ring.change, lambda stored: _destroyed(stored, key_id))
         async with self._db.transaction() as repos:
             await note_ring(repos.deployment, self._ring)
-            note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
-            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), None)
         return Destroyed(key_id=key_id, rows_before=before, rows_after=after)
 
     def _find(self, key_id: str) -> KeyInfo:

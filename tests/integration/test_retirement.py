@@ -17,10 +17,12 @@ from cypher.clock import SystemClock
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State, UnknownKey
+from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.crypto.rotation import NOTICE, keep_by_age, rotate
 from cypher.errors import OperatorError, PostgresUnavailable
 from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
+from cypher.postgres import QueryFailed
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from tests.conftest import MASTER_PASSWORD
@@ -122,6 +124,27 @@ async def test_the_first_setup_stays_and_a_later_one_goes_with_its_last_person(
     as_owner(postgres_config, "DELETE FROM users WHERE id = %s", user.id)
     await retirement.destroy(setups[0])
     assert [key.id for key in ring.live(Purpose.OPAQUE)] == [setups[1], first]
+
+
+async def test_no_key_is_destroyed_without_an_entry_in_the_trail(
+    ring: KeyRing, retirement: Retirement, clock: MovedClock, file, postgres_config, monkeypatch
+) -> None:
+    old, _ = ring.primary(Purpose.DATA).id, await rotated(ring)
+    clock.ahead = DELAY
+    before = file.read_bytes()
+    as_owner(postgres_config, "REVOKE INSERT ON audit_logs FROM cypher_service")
+    with pytest.raises(QueryFailed):
+        await retirement.destroy(old)
+    assert file.read_bytes() == before
+    as_owner(postgres_config, "GRANT INSERT ON audit_logs TO cypher_service")
+    with monkeypatch.context() as crash:
+        crash.setattr(DirectoryKeyStore, "write", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await retirement.destroy(old)
+    assert file.read_bytes() == before
+    assert as_owner(postgres_config, "SELECT count(*) FROM audit_logs WHERE action = 'crypto.key.destroyed'") == [(1,)]
+    await retirement.destroy(old)
+    assert states(ring)[old] is State.DESTROYED
 
 
 @pytest.mark.parametrize("purpose", [Purpose.SIGNING, Purpose.CACHE, Purpose.OPAQUE])
