@@ -18,6 +18,7 @@ from cypher.errors import OperatorError
 from cypher.maintenance.key_identity import note_ring
 from cypher.postgres import Database
 from cypher.repositories import Repositories
+from cypher.repositories.indexed_columns import COLUMNS
 
 #: Keys that nothing outlives but what expires, or what is counted. The trail's keys stay as long as the trail does, and
 #: the first setup of OPAQUE and the key for fake records answer for names that nobody has, the same for ever.
@@ -101,14 +102,23 @@ class Retirement:
 
     async def _count(self, key_id: str) -> int:
         async with self._db.connection() as repos:
-            rows = (await repos.sealed_columns.count_rows()).get(key_id, {})
+            rows = (await repos.sealed_columns.count_rows()).get(key_id, {}) | await self._count_indexes(repos, key_id)
         if rows:
             counts = ", ".join(f"{count} in {place}" for place, count in rows.items())
             raise OperatorError(
                 f"{key_id} is needed: {counts}. It was not destroyed. Values leave a data key by `cypher keys "
-                "reencrypt`, people leave a setup of OPAQUE when they change their password."
+                "reencrypt`, people leave a setup of OPAQUE when they change their password, names leave an index "
+                "key by `cypher keys rotate-index`."
             )
         return sum(rows.values())
+
+    async def _count_indexes(self, repos: Repositories, key_id: str) -> dict[str, int]:
+        """Count what is found by a key alone. No column says so: every value is opened and indexed."""
+        key = self._ring.find(key_id)
+        if key is None or key.purpose is not Purpose.INDEX:
+            return {}
+        counts = {f"{column}_index": await repos.indexed_columns.count_under(column, key) for column in COLUMNS}
+        return {place: count for place, count in counts.items() if count}
 
 
 def _destroyed(stored: StoredRing, key_id: str) -> StoredRing:
