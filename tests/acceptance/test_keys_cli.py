@@ -1,5 +1,6 @@
 """What an operator does with keys at the command line, beside a running service."""
 
+import asyncio
 import json
 import secrets
 from dataclasses import replace
@@ -155,6 +156,15 @@ async def test_the_next_signing_key_is_published_before_it_signs(service, person
     again = await run_cli(service, "keys", "rotate", "--purpose", "signing")
     assert (again.returncode, "pending already" in again.stderr) == (1, True)
     assert (await person.login()).status == 200
+
+
+async def test_a_key_is_known_to_every_process_within_five_seconds(two_processes, environment, run_cli, http) -> None:
+    assert (await run_cli(SimpleNamespace(environment=environment), "keys", "rotate", "--purpose", "signing")).stdout
+    async with asyncio.timeout(5):
+        for url in two_processes:
+            anybody = Person(http, url, "anybody")
+            while len((await anybody.ask("GET", "/.well-known/jwks.json")).body["keys"]) < 2:
+                await asyncio.sleep(0.1)
 
 
 @pytest.mark.slow
