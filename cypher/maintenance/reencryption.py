@@ -19,8 +19,10 @@ from cypher.repositories.sealed_columns import COLUMNS, RowId, SealedCell, Seale
 
 logger = logging.getLogger("cypher.maintenance")
 
-#: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT.
+#: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT. Where these take longer,
+#: on a slow disk or a busy server, the next batch is smaller: nobody is to wait for a tenth of a second.
 BATCH = 500
+LOCKED_SECONDS = 0.05
 #: After this many values, about a millisecond, the requests of the same process have their turn.
 SLICE = 25
 #: How often a batch is tried again that PostgreSQL or the key store could not take, with a second between.
@@ -34,6 +36,7 @@ class Progress:
     column: str = ""  #: the one at hand
     moved: int = 0  #: values
     unopened: int = 0  #: values that do not open and stay as they are
+    locked_seconds: float = 0.0  #: the longest that a batch has kept others from its rows
 
 
 class Reencryption:
@@ -48,6 +51,7 @@ class Reencryption:
         self._clock = clock
         self._rate = rate
         self._progress = Progress()
+        self._size = BATCH
 
     async def remaining(self) -> int:
         """Count the values that are not under the active data key."""
@@ -95,16 +99,24 @@ class Reencryption:
 
     async def _batch(self, column: SealedColumn, after: RowId) -> RowId | None:
         """Move the next rows; returns the last row that was looked at, None at the end of the table."""
+        size = self._size
         async with self._db.transaction() as repos:
             key = await self._ring.confirmed(Purpose.DATA)
-            cells = await repos.sealed_columns.list_stale(column, key.id, after, BATCH)
+            cells = await repos.sealed_columns.list_stale(column, key.id, after, size)
             await self._learn_keys(cells)
             old, new = await self._reseal(cells, key)
+            locked_at = self._clock.monotonic()
             moved = await self._exchange(repos, column, key, old, new) if old else 0
+        locked = self._clock.monotonic() - locked_at
+        self._size = next_size(size, locked)
         done = self._progress
-        unopened = done.unopened + len(cells) - len(old)
-        self._progress = replace(done, moved=done.moved + moved, unopened=unopened)
-        return cells[-1].row_id if len(cells) == BATCH else None
+        self._progress = replace(
+            done,
+            moved=done.moved + moved,
+            unopened=done.unopened + len(cells) - len(old),
+            locked_seconds=max(done.locked_seconds, locked),
+        )
+        return cells[-1].row_id if len(cells) == size else None
 
     async def _exchange(
         self, repos: Repositories, column: SealedColumn, key: Key, old: Sequence[SealedCell], new: Sequence[Sealed]
@@ -130,3 +142,10 @@ class Reencryption:
             else:
                 old.append(each)
         return old, new
+
+
+def next_size(size: int, locked_seconds: float) -> int:
+    """Return how many rows the next batch may have, after one of `size` has kept others waiting for so long."""
+    if locked_seconds > LOCKED_SECONDS:
+        return max(1, size // 2)
+    return min(BATCH, size * 2) if locked_seconds < LOCKED_SECONDS / 4 else size
