@@ -23,6 +23,11 @@ class Clock(Protocol):
         ...
 
 
+#: What is trusted for so long, must not be trusted longer because the machine was asleep: `time.monotonic` stands still
+#: then on Linux.
+AWAKE_OR_ASLEEP: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -30,7 +35,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(AWAKE_OR_ASLEEP)
 
 
 def new_id(clock: Clock) -> UUID:

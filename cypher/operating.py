@@ -35,6 +35,7 @@ def key_custody(open_: Resources) -> KeyCustody:
             audit=open_.audit,
             clock=open_.clock,
             delay=open_.config.keys.destroy_delay,
+            policy=rotation_policy(open_.config),
         ),
     )
 

@@ -153,8 +153,10 @@ def change_master(
 async def _rewrap(config: Config, password: str, rounds: int | None) -> None:
     async with resources(config, SystemClock()) as open_:
         chosen = rounds or max(ROUNDS, open_.ring.stored.kdf.rounds)
-        await asyncio.to_thread(open_.ring.rewrap, password, chosen)
+        # Before it is done: a crash in between leaves an entry too many, never a change without one.
         await _record(open_, Happening(event=Event.MASTER_PASSWORD_CHANGED, note=f"{chosen} rounds"))
+        await asyncio.to_thread(open_.ring.rewrap, password, chosen)
+        await open_.keys.note()
 
 
 @app.command()

@@ -6,7 +6,7 @@ The ring follows its store: what another process writes is taken over, unless it
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID
@@ -148,11 +148,17 @@ class KeyRing:
         """
         key = self.find(key_id)
         if key is None:
-            await self._look_again()
+            await self.learn((key_id,))
             key = self.find(key_id)
         if key is None:
             raise UnknownKey("no key of this id")
         return key
+
+    async def learn(self, key_ids: Collection[str]) -> frozenset[str]:
+        """Look for all of these keys at once; returns the ids that stay unknown."""
+        if any(self.find(key_id) is None for key_id in key_ids):
+            await self._look_again()
+        return frozenset(key_id for key_id in key_ids if self.find(key_id) is None)
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
         """Return every key of a purpose that can still be met: the active one, then the others, newest first."""

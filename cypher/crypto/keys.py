@@ -48,6 +48,8 @@ REPLACED_BY_AGE = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.SIGNING})
 #: A refill of the cache seals: counted, a key would be worn out in hours.
 COUNTED = frozenset({Purpose.DATA})
 
+#: A process may use the key that it last saw active for 30 s; clocks differ a little.
+MARGIN = timedelta(minutes=5)
 #: Bytes of a server setup of OPAQUE: OPRF seed 64, private key 32, key for unknown clients 32.
 OPAQUE_SETUP = 128
 
@@ -107,6 +109,15 @@ class RotationPolicy:
     operations: int
     token_life: timedelta = timedelta(hours=1)  #: the longest life of an access token
     redis_life: timedelta = timedelta(hours=1)  #: the longest life of a sealed value in Redis
+
+    def afterlife(self, purpose: Purpose) -> timedelta:
+        """Return for how long after a key was replaced there may be what it has made and nobody can count."""
+        lives = {
+            Purpose.CACHE: self.redis_life,
+            Purpose.SIGNING: self.token_life,
+            Purpose.OPAQUE: self.redis_life,  # a registration that was begun under it
+        }
+        return lives[purpose] + MARGIN if purpose in lives else timedelta(0)
 
     def next_rotation(self, purpose: Purpose, state: State, activated_at: datetime | None) -> datetime | None:
         """Return when a key is to be replaced by age; None for one that is not active, or not replaced by age."""

@@ -17,8 +17,8 @@ __all__ = ["RotationPolicy", "activated", "keep_by_age", "rotate"]
 BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
 #: A signing key stands in the JWKS for this time before it signs, so that whoever caches the JWKS has it.
 NOTICE = timedelta(hours=1)
-#: A process may use the key that it last saw active for 30 s; clocks differ a little.
-MARGIN = timedelta(minutes=5)
+#: Keys of which nothing is left when what they have made has expired. What lies in PostgreSQL never does.
+ENDED_BY_AGE = frozenset({Purpose.CACHE, Purpose.SIGNING})
 
 
 def rotate(
@@ -82,10 +82,11 @@ def _is_old(key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
 
 
 def _is_forgotten(stored: StoredRing, key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
-    """Tell whether all that a key has made has expired by itself. What lies in PostgreSQL never does."""
-    lives = {Purpose.CACHE: policy.redis_life, Purpose.SIGNING: policy.token_life}
+    """Tell whether all that a key has made has expired by itself."""
+    if key.purpose not in ENDED_BY_AGE:
+        return False
     replaced_at = stored.replaced_at(key)
-    return key.purpose in lives and replaced_at is not None and now >= replaced_at + lives[key.purpose] + MARGIN
+    return replaced_at is not None and now >= replaced_at + policy.afterlife(key.purpose)
 
 
 def _next_key(

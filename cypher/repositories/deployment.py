@@ -64,6 +64,10 @@ class DeploymentRepository:
         """Count uses of a data key beforehand; False, and nothing is counted, beyond `most` or for a retired key."""
         return await self._run.execrows(sql.reserve_operations, key_id, operations, most) == 1
 
+    async def hold_data_key(self, key_id: str) -> bool:
+        """Keep a data key from being taken from sealing, to the end of the transaction; False when it was already."""
+        return bool(await self._run.value(sql.hold_data_key, key_id))
+
     async def retire_key(self, key_id: str) -> None:
         """Take a data key from sealing for good."""
         await self._run.execrows(sql.retire_key, key_id)

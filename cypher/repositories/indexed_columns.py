@@ -16,6 +16,8 @@ from cypher.sqlfiles import Query
 sql = sqlfiles.load("indexed_columns")
 logger = logging.getLogger("cypher.repositories")
 
+COUNTED_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class IndexedColumn:
@@ -67,10 +69,14 @@ class IndexedColumnsRepository:
         A value that does not open keeps the index it has: it must not keep all others from theirs.
         """
         rows = []
-        for row in await self._run.many(column.list_rows, after, most):
+        found = await self._run.many(column.list_rows, after, most)
+        unknown = await self._codec.learn_keys([Sealed(row["ciphertext"], row["key_id"]) for row in found])
+        for row in found:
             is_ = should_be = row["blind_index"]
             cell = Cell(column.table, column.column, row["row_id"])
             try:
+                if row["key_id"] in unknown:
+                    raise FieldDoesNotOpen(cell.name())
                 value = await self._codec.open(Sealed(row["ciphertext"], row["key_id"]), cell)
                 person: UUID | None = row["person"]
                 should_be = self._index.index_under(key, (person.bytes if person else b"") + value, str(column))
@@ -78,6 +84,14 @@ class IndexedColumnsRepository:
                 logger.error("%s does not open and keeps its index", failure.where)
             rows.append(IndexedRow(row["row_id"], is_, should_be))
         return rows
+
+    async def count_under(self, column: IndexedColumn, key: Key) -> int:
+        """Count the rows that are found by an index under `key`, or may be: those whose value does not open."""
+        after, count = UUID(int=0), 0
+        while rows := await self.list_rows(column, key, after, COUNTED_AT_ONCE):
+            after = rows[-1].row_id
+            count += sum(row.is_ == row.should_be for row in rows)
+        return count
 
     async def exchange(self, column: IndexedColumn, rows: Sequence[IndexedRow]) -> int:
         """Put the right index in the place of the one that was read; returns how many rows that changed."""

@@ -1,5 +1,6 @@
 """What an operator does with keys at the command line, beside a running service."""
 
+import asyncio
 import json
 import secrets
 from dataclasses import replace
@@ -8,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from cypher.crypto.keyring import Purpose
+from cypher.clock import SystemClock
+from cypher.commands.keys import _rewrap
+from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.errors import KeyStoreRefused
 from tests.acceptance.conftest import start
 from tests.acceptance.person import Person
@@ -155,6 +159,29 @@ async def test_the_next_signing_key_is_published_before_it_signs(service, person
     again = await run_cli(service, "keys", "rotate", "--purpose", "signing")
     assert (again.returncode, "pending already" in again.stderr) == (1, True)
     assert (await person.login()).status == 200
+
+
+async def test_a_key_is_known_to_every_process_within_five_seconds(two_processes, environment, run_cli, http) -> None:
+    assert (await run_cli(SimpleNamespace(environment=environment), "keys", "rotate", "--purpose", "signing")).stdout
+    async with asyncio.timeout(5):
+        for url in two_processes:
+            anybody = Person(http, url, "anybody")
+            while len((await anybody.ask("GET", "/.well-known/jwks.json")).body["keys"]) < 2:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_change_of_the_master_password_that_is_cut_off_is_in_the_trail(
+    service, monkeypatch, run_cli, tmp_path
+) -> None:
+    before = (tmp_path / "keys" / "keyring.json").read_bytes()
+    monkeypatch.setattr(DirectoryKeyStore, "write", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await _rewrap(service.config, NEW, None)
+    assert (tmp_path / "keys" / "keyring.json").read_bytes() == before
+    assert (await service.audited_actions()).count("crypto.master_password.changed") == 1
+    monkeypatch.undo()
+    await _rewrap(service.config, NEW, None)
+    assert KeyRing.open(DirectoryKeyStore(tmp_path / "keys"), NEW, SystemClock()).generation == 2
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,11 +12,12 @@ from cypher.auth.naming import hold_names
 from cypher.clock import SystemClock, new_id
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
-from cypher.crypto.keyring import KeyRing, Purpose, State
+from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import DirectoryKeyStore
-from cypher.errors import KeyStoreRefused, KeysUnavailable, NamesBusy
+from cypher.errors import KeyStoreRefused, KeysUnavailable, NamesBusy, OperatorError
 from cypher.maintenance.key_identity import note_ring
 from cypher.maintenance.reindexing import Reindexing
+from cypher.maintenance.retirement import Retirement
 from cypher.postgres import Database
 from cypher.repositories import repositories_over
 from cypher.repositories.deployment import Identity
@@ -218,6 +220,30 @@ async def test_racing_registrations_give_each_name_once(
     assert all([await found(their_db, name) for name in names])
 
 
+async def test_an_index_key_stays_while_a_name_is_found_by_it_alone(
+    db, ring: KeyRing, run: Reindexing, postgres_config
+) -> None:
+    policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+    audit = Audit(CLOCK, BlindIndex(ring))
+    retirement = Retirement(db=db, ring=ring, audit=audit, clock=CLOCK, delay=timedelta(0), policy=policy)
+    people = [await insert_person(db) for _ in range(3)]
+    old = ring.primary(Purpose.INDEX).id
+    before = as_owner(postgres_config, "SELECT username_index FROM users WHERE id = %s", people[0].id)[0][0]
+    await run.run()
+    moved = as_owner(postgres_config, "SELECT username_index FROM users WHERE id = %s", people[0].id)[0][0]
+    for change, count in (
+        (f"username_index = '\\x{before.hex()}'", 1),  # whatever has left it under the old key
+        (f"username_index = '\\x{moved.hex()}', username = 'gAAAAA=='", 1),  # under which, nobody can tell
+    ):
+        as_owner(postgres_config, f"UPDATE users SET {change} WHERE id = %s", people[0].id)
+        with pytest.raises(OperatorError, match=rf"{old} is needed: {count} in users\.username_index"):
+            await retirement.destroy(old)
+    as_owner(postgres_config, "DELETE FROM users WHERE id = %s", people[0].id)
+    await retirement.destroy(old)
+    assert [key.state for key in ring.live(Purpose.INDEX)] == [State.ACTIVE]
+    assert await found(db, people[1].username)
+
+
 async def test_a_name_that_does_not_open_keeps_its_index(db, ring, run, postgres_config, caplog) -> None:
     damaged, sound = await insert_person(db), await insert_person(db)
     as_owner(postgres_config, "UPDATE users SET username = 'gAAAAA==' WHERE id = %s", damaged.id)
@@ -226,6 +252,16 @@ async def test_a_name_that_does_not_open_keeps_its_index(db, ring, run, postgres
     assert await found(db, sound.username)
     async with db.connection() as repos:
         assert await repos.users.find_login_record(damaged.username) is not None
+
+
+async def test_many_forged_key_ids_hold_up_no_other_name(db, ring, run, postgres_config) -> None:
+    sound, *damaged = [await insert_person(db) for _ in range(13)]
+    for number, user in enumerate(damaged):
+        as_owner(postgres_config, "UPDATE users SET username_key_id = %s WHERE id = %s", f"data-{number}", user.id)
+    async with asyncio.timeout(15):
+        await run.run()
+    assert await found(db, sound.username)
+    assert await register(db, ring, "somebody else")
 
 
 async def test_a_name_is_never_looked_up_with_a_ring_that_may_be_old(db, ring, known, tmp_path) -> None:

@@ -12,6 +12,7 @@ from cypher.config import Config, Secret, load
 from cypher.config.factors import FactorLimits
 from cypher.config.limits import Category, LimitsConfig
 from cypher.config.redis import RedisServers, servers_of
+from cypher.crypto.keyring import RotationPolicy
 from cypher.errors import SettingsRefused
 from cypher.settings import Limit
 
@@ -71,6 +72,15 @@ def test_without_any_setting_everything_is_embedded() -> None:
     assert config.keys.path == Path(".cypher/keys")
     assert config.http.public_origin == config.http.access_token_audience == "http://127.0.0.1:8080"
     assert config.registration == "open"
+
+
+def test_nothing_in_redis_and_no_access_token_outlives_what_keys_wait_for() -> None:
+    policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+    assert policy.redis_life == policy.token_life == timedelta(seconds=3600)
+    names = re.findall(r"^#([A-Z_]+_(?:FLOW|CACHE|TOKEN)_SECONDS)=", EXAMPLE.read_text(), re.M)
+    assert len(names) >= 4
+    for name in names:
+        assert f"{name} must be a whole number" in problems({name: "3601"})
 
 
 def test_defaults_are_those_of_the_security_design() -> None:
