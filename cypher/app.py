@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit
+from cypher.auth.endings import Endings
 from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
@@ -92,6 +93,7 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         redis = RedisClient.open(config.redis, clock)
         closing.push_async_callback(redis.close)
         audit = Audit(clock, index)
+        closing.push_async_callback(audit.close, db)
         keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=rotation_policy(config))
         yield Resources(
             config=config,
@@ -146,7 +148,7 @@ def limit_review(open_: Resources) -> LimitReview:
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
     config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
-    access, living = shared.access, shared.living
+    access, living, endings = shared.access, shared.living, Endings(db=db, audit=audit)
     login, second_step, reauthentication = _ways_in(open_, shared)
     return Services(
         registration=Registration(
@@ -169,19 +171,20 @@ def build_services(open_: Resources) -> Services:
             freshness=Freshness(config.factors.fresh),
             issuer=issuer_of(config.http.public_origin),
         ),
-        sessions=Sessions(db=db, access=access, living=living, audit=audit),
+        sessions=Sessions(db=db, access=access, living=living, endings=endings),
         tokens=Tokens(
             db=db,
             access=access,
             living=living,
             audit=audit,
+            endings=endings,
             grace=config.sessions.refresh_grace,
             idle=config.sessions.idle,
         ),
         service_tokens=ServiceTokens(db=db, audit=audit, clock=open_.clock),
         opaque=shared.opaque,
         health=HealthCheck(db=db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names())),
-        incidents=Incidents(db=db, audit=audit),
+        incidents=Incidents(audit=audit),
         rate_limits=shared.limits,
     )
 
@@ -212,9 +215,7 @@ def _shared(open_: Resources) -> _Shared:
         ),
         living=_living_sessions(open_),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
-        limits=RateLimits(
-            limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
-        ),
+        limits=RateLimits(limiter=_rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
     )
 
 

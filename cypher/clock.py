@@ -35,11 +35,27 @@ class SystemClock:
 
 def new_id(clock: Clock) -> UUID:
     """Draw a UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = int(clock.now().timestamp() * 1000)
+    return id_at(clock.now())
+
+
+def id_at(moment: datetime) -> UUID:
+    """Draw a UUIDv7 of a moment."""
+    milliseconds = int(moment.timestamp() * 1000)
     value = (milliseconds << 80) | secrets.randbits(80)
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return when the month of a moment began, in UTC."""
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(moment: datetime) -> datetime:
+    """Return when the next month begins, in UTC."""
+    month = month_of(moment)
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
 
 
 def new_token(prefix: str = "") -> str:

@@ -255,6 +255,10 @@ class KeysUnavailable(Unavailable):
     """The key store is away for a moment: try again."""
 
 
+class TrailRefused(Unavailable):
+    """This cannot be recorded at the moment, and so it was not done: try again."""
+
+
 class NamesBusy(Unavailable):
     """Usernames are being indexed anew: try again later."""
 

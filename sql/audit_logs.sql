@@ -1,9 +1,113 @@
--- name: insert_entry :exec
--- params: retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+-- name: insert_entries :exec
+-- params: retentions, occurred_ats, ids, actions, outcomes, reasons, severities, actor_types, actor_ids, user_ids, session_ids, request_ids, subject_indexes, details, details_key_ids, entry_hashes, entry_hash_key_ids
 INSERT INTO audit_logs (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id,
                         session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+SELECT n.retention, n.occurred_at, n.id, n.action, n.outcome, n.reason, n.severity, n.actor_type, n.actor_id, n.user_id,
+       n.session_id, n.request_id, n.subject_index, n.details, n.details_key_id, n.entry_hash, n.entry_hash_key_id
+  FROM unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::text[], $10::uuid[], $11::uuid[], $12::text[], $13::bytea[], $14::text[], $15::text[], $16::bytea[],
+              $17::text[])
+    AS n (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+          request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id);
+
+-- name: list_newest :many
+-- params: before, before_id, since, most
+-- A page of the trail: what comes next, going back, after an entry with this time and id.
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+  FROM audit_logs
+ WHERE occurred_at <= $1
+   AND (occurred_at, id) < ($1, $2::uuid)
+   AND occurred_at >= $3
+ ORDER BY occurred_at DESC, id DESC
+ LIMIT $4;
+
+-- name: list_newest_of_action :many
+-- params: before, before_id, since, most, action
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+  FROM audit_logs
+ WHERE action = $5
+   AND occurred_at <= $1
+   AND (occurred_at, id) < ($1, $2::uuid)
+   AND occurred_at >= $3
+ ORDER BY occurred_at DESC, id DESC
+ LIMIT $4;
+
+-- name: list_newest_of_user :many
+-- params: before, before_id, since, most, user_id, action
+-- Of one action only, unless that is NULL.
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+  FROM audit_logs
+ WHERE user_id = $5
+   AND occurred_at <= $1
+   AND (occurred_at, id) < ($1, $2::uuid)
+   AND occurred_at >= $3
+   AND ($6::text IS NULL OR action = $6)
+ ORDER BY occurred_at DESC, id DESC
+ LIMIT $4;
+
+-- name: list_newest_of_subject :many
+-- params: before, before_id, since, most, subject_indexes, action
+-- A name that nobody has, or had at the time, under every index key.
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+  FROM audit_logs
+ WHERE subject_index = ANY($5::bytea[])
+   AND occurred_at <= $1
+   AND (occurred_at, id) < ($1, $2::uuid)
+   AND occurred_at >= $3
+   AND ($6::text IS NULL OR action = $6)
+ ORDER BY occurred_at DESC, id DESC
+ LIMIT $4;
+
+-- name: list_of_ids :many
+-- params: ids, since, until
+-- The times are those in the ids: by them the index finds the rows, and whole months are left aside.
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+  FROM audit_logs
+ WHERE id = ANY($1::uuid[])
+   AND occurred_at >= $2
+   AND occurred_at < $3;
+
+-- name: list_unsealed :many
+-- params: after, after_id, most
+-- Entries without a leaf, from the oldest on.
+SELECT retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
+       request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id, xid::text AS xid
+  FROM audit_logs AS e
+ WHERE occurred_at >= $1
+   AND (occurred_at, id) > ($1, $2::uuid)
+   AND NOT EXISTS (SELECT FROM audit_leaves AS l WHERE l.entry_id = e.id)
+ ORDER BY occurred_at, id
+ LIMIT $3;
+
+-- name: list_months :many
+-- The months of each class that there are, as 2026_11.
+SELECT split_part(p.relname, '_', 3) AS retention, right(c.relname, 7) AS month
+  FROM pg_inherits AS i
+  JOIN pg_class AS c ON c.oid = i.inhrelid
+  JOIN pg_class AS p ON p.oid = i.inhparent
+ WHERE p.relname IN ('audit_logs_long', 'audit_logs_short')
+   AND c.relname ~ '_[0-9]{4}_[0-9]{2}$';
 
 -- name: make_partitions :value
 -- How many were made; the function has rights that the caller has not.
 SELECT make_audit_partitions();
+
+-- name: drop_expired_partition :one
+-- The function decides by itself whether there is one that may go.
+SELECT retention, month, entries
+  FROM drop_expired_audit_partition();
+
+-- name: get_retention_days :value
+-- How long the schema's owner lets entries be kept.
+SELECT days
+  FROM audit_retention
+ WHERE retention = 'long';
+
+-- name: uses_key :value
+-- params: key_id
+SELECT EXISTS (SELECT FROM audit_logs WHERE details_key_id = $1);

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cypher.app import Resources, reencryption, required_password, resources, rotation_policy
 from cypher.auth.audit import Happening
-from cypher.auth.events import Event
+from cypher.auth.events import Event, key_event
 from cypher.auth.opaque import new_setup
 from cypher.clock import SystemClock
 from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
@@ -24,7 +24,6 @@ from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
 from cypher.crypto.rotation import rotate as rotate_key
 from cypher.errors import OperatorError, SettingsRefused
 from cypher.maintenance.key_identity import note_ring
-from cypher.maintenance.key_keeping import EVENTS
 from cypher.maintenance.key_status import key_status
 from cypher.maintenance.reindexing import Reindexing
 from cypher.maintenance.retirement import Retirement
@@ -69,7 +68,7 @@ def rotate(
         key = await asyncio.to_thread(rotate_key, open_.ring, purpose, algorithm=algorithm, secret=secret)
         if key is None:
             raise OperatorError(f"There is no active key for {purpose} to be replaced.")
-        await _record(open_, Happening(event=EVENTS[key.state], note=key.id))
+        await _record(open_, Happening(event=key_event(purpose, key.state), note=key.id))
         later = ": it signs in an hour, when whoever verifies tokens knows it" if key.state is State.PENDING else ""
         print(f"{key.id} is {key.state}{later}.")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.events import Event
+from cypher.auth.events import key_event
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
 from cypher.crypto.keystore import StoredRing
@@ -58,8 +58,9 @@ class Retirement:
         await asyncio.to_thread(self._ring.change, lambda stored: _destroyed(stored, key_id))
         async with self._db.transaction() as repos:
             await note_ring(repos.deployment, self._ring)
+            event = key_event(info.purpose, State.DESTROYED)
             note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
-            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), None)
+            await self._audit.record(repos, Happening(event=event, note=note), None)
         return Destroyed(key_id=key_id, rows_before=before, rows_after=after)
 
     def _find(self, key_id: str) -> KeyInfo:

@@ -8,6 +8,7 @@ from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
 from cypher.postgres import Executor
 from cypher.repositories.audit import AuditRepository
+from cypher.repositories.audit_subjects import AuditSubjectRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.factors import FactorRepository
@@ -30,6 +31,7 @@ class Repositories:
     blacklist: BlacklistRepository
     service_tokens: ServiceTokenRepository
     audit: AuditRepository
+    audit_subjects: AuditSubjectRepository
     deployment: DeploymentRepository
     sealed_columns: SealedColumnsRepository
     indexed_columns: IndexedColumnsRepository
@@ -48,6 +50,7 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),
             audit=AuditRepository(run, codec, ring),
+            audit_subjects=AuditSubjectRepository(run, codec),
             deployment=DeploymentRepository(run),
             sealed_columns=SealedColumnsRepository(run),
             indexed_columns=IndexedColumnsRepository(run, codec, index),
