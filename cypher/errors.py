@@ -284,5 +284,9 @@ class KeyStoreRefused(OperatorError):
     """The key store cannot be used as it is; nothing was changed."""
 
 
+class TrailBroken(OperatorError):
+    """The audit trail does not go on from where it was seen to end."""
+
+
 class SchemaRefused(OperatorError):
     """The database's schema is not the one this version needs."""

@@ -64,11 +64,11 @@ SELECT seal_no, through_xid::text AS through_xid, count, root, previous, sealed_
  LIMIT $2;
 
 -- name: list_leaves :many
--- params: seal_no
-SELECT position, retention, entry_id, entry_hash AS hash
+-- params: first_no, last_no
+SELECT seal_no, position, retention, entry_id, entry_hash AS hash
   FROM audit_leaves
- WHERE seal_no = $1
- ORDER BY position;
+ WHERE seal_no BETWEEN $1 AND $2
+ ORDER BY seal_no, position;
 
 -- name: count_leaves :value
 SELECT coalesce(sum(count), 0)::bigint

@@ -8,6 +8,7 @@ from cypher.crypto.codec import FieldCodec
 from cypher.crypto.keyring import KeyRing
 from cypher.postgres import Executor
 from cypher.repositories.audit import AuditRepository
+from cypher.repositories.audit_seals import AuditSealRepository
 from cypher.repositories.audit_subjects import AuditSubjectRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
@@ -17,6 +18,7 @@ from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
 from cypher.repositories.sessions import SessionRepository
+from cypher.repositories.trail import TrailRepository
 from cypher.repositories.users import Decoy, UserRepository
 
 
@@ -31,6 +33,8 @@ class Repositories:
     blacklist: BlacklistRepository
     service_tokens: ServiceTokenRepository
     audit: AuditRepository
+    audit_seals: AuditSealRepository
+    trail: TrailRepository
     audit_subjects: AuditSubjectRepository
     deployment: DeploymentRepository
     sealed_columns: SealedColumnsRepository
@@ -50,6 +54,8 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),
             audit=AuditRepository(run, codec, ring),
+            audit_seals=AuditSealRepository(run),
+            trail=TrailRepository(run, codec, ring),
             audit_subjects=AuditSubjectRepository(run, codec),
             deployment=DeploymentRepository(run),
             sealed_columns=SealedColumnsRepository(run),

@@ -1,6 +1,5 @@
 """The audit trail: entries are added, each under a keyed hash of all that it says. Nothing here changes one."""
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -12,7 +11,7 @@ from cypher import sqlfiles
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.mac import keyed_hash
-from cypher.postgres import Executor, Record
+from cypher.postgres import Executor
 
 sql = sqlfiles.load("audit_logs")
 
@@ -51,12 +50,12 @@ class AuditEntry(EntryHead):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEntry(EntryHead):
-    """An entry as it stands in the row."""
+class DroppedMonth:
+    """A month of one class that is gone."""
 
-    details: Sealed
-    entry_hash: bytes  #: 32 bytes
-    entry_hash_key_id: str
+    retention: Retention
+    month: str  #: as 2026_11
+    entries: int
 
 
 class AuditRepository:
@@ -75,27 +74,29 @@ class AuditRepository:
         rows = [await self._row(entry, secrets) for entry in entries]
         await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
 
-    async def open_details(self, entry: StoredEntry, secrets: Mapping[UUID, bytes]) -> bytes:
-        """Return the JSON of an entry's details; raises FieldDoesNotOpen, also where a person was erased."""
-        further = secrets.get(entry.user_id, b"") if entry.user_id else None
-        return await self._codec.open(entry.details, _cell(entry), further=further)
-
-    def is_authentic(self, entry: StoredEntry) -> bool:
-        """Tell whether an entry says what it said as it was written."""
-        key = self._ring.find(entry.entry_hash_key_id)
-        if key is None or key.purpose is not Purpose.AUDIT_MAC:
-            return False
-        return hmac.compare_digest(keyed_hash(key, canonical(entry, entry.details)), entry.entry_hash)
-
     async def make_partitions(self) -> int:
         """Make the partitions of the months to come; returns how many were missing."""
         made = await self._run.value(sql.make_partitions)
         return made if isinstance(made, int) else 0
 
+    async def drop_expired_partition(self) -> DroppedMonth | None:
+        """Drop the oldest month that is over for as long as it is kept, if it is sealed; None where there is none."""
+        row = await self._run.one(sql.drop_expired_partition)
+        return DroppedMonth(retention=row["retention"], month=row["month"], entries=row["entries"]) if row else None
+
+    async def get_retention_days(self) -> int:
+        """Return for how many days the schema's owner lets entries be kept."""
+        days = await self._run.value(sql.get_retention_days)
+        return days if isinstance(days, int) else 0
+
+    async def uses_key(self, key_id: str) -> bool:
+        """Tell whether the details of any entry are sealed under a key. May read the whole trail."""
+        return bool(await self._run.value(sql.uses_key, key_id))
+
     async def _row(self, entry: AuditEntry, secrets: Mapping[UUID, bytes]) -> tuple[object, ...]:
         details = await self._codec.seal(
             entry.details,
-            _cell(entry),
+            cell_of(entry),
             Purpose.AUDIT_DATA,
             at=entry.occurred_at,
             further=secrets[entry.user_id] if entry.user_id else None,
@@ -105,18 +106,9 @@ class AuditRepository:
         return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, key.id)
 
 
-def _cell(entry: EntryHead) -> Cell:
+def cell_of(entry: EntryHead) -> Cell:
+    """Return where an entry's details are sealed for."""
     return Cell("audit_logs", "details", entry.id)
-
-
-def stored_entry(row: Record) -> StoredEntry:
-    """Return the entry in a row of the trail."""
-    return StoredEntry(
-        **{name: row[name] for name in COLUMNS},
-        details=Sealed(row["details"], row["details_key_id"]),
-        entry_hash=row["entry_hash"],
-        entry_hash_key_id=row["entry_hash_key_id"],
-    )
 
 
 def canonical(entry: EntryHead, details: Sealed) -> bytes:
