@@ -88,11 +88,17 @@ class Audit:
         taken = self._held.take()
         if not taken:
             return
+        written = False
         try:
             async with db.transaction() as repos:
                 await self._insert(repos, taken)
+            written = True
         except Unavailable:
-            self._held.merge(taken)
+            return
+        finally:
+            # Also of a flush that was cancelled: rather written twice than lost.
+            if not written:
+                self._held.merge(taken)
 
     async def close(self, db: Database[Repositories]) -> None:
         """Write what was held back, for the last time: what cannot be written now is lost, and counted."""

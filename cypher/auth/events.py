@@ -52,6 +52,7 @@ class Event(StrEnum):
     TRAIL_READ = "audit.trail.read"
     TRAIL_EXPORTED = "audit.trail.exported"
     TRAIL_VERIFIED = "audit.trail.verified"
+    TRAIL_BROKEN = "audit.trail.broken"
     MONTH_DROPPED = "audit.month.dropped"
     INSTANCE_STARTED = "system.instance.started"
     INSTANCE_STOPPED = "system.instance.stopped"
@@ -94,7 +95,7 @@ NOISY = frozenset(
 )
 
 #: Events that somebody should look at.
-ALARMING = frozenset({Event.TOKEN_REUSED, Event.FACTOR_DISABLED, Event.FIELD_OPEN_FAILED})
+ALARMING = frozenset({Event.TOKEN_REUSED, Event.FACTOR_DISABLED, Event.FIELD_OPEN_FAILED, Event.TRAIL_BROKEN})
 
 #: Events whose subject is known while the sender has not proven to be that person.
 UNPROVEN = frozenset({Event.LOGIN_ATTEMPTED, Event.LOGIN_FAILED, Event.FACTOR_FAILED, Event.FACTOR_DISABLED})
