@@ -87,7 +87,8 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         over = repositories_over(ring, codec, index)
         db = await Database.open(config.postgres, over)
         closing.push_async_callback(db.close)
-        few = replace(config.postgres, pool_max=2)
+        # Two for re-encryption, which may take hours, and some for the trail beside it.
+        few = replace(config.postgres, pool_max=5)
         upkeep = await Database.open(few, over, statement_seconds=MAINTENANCE_SECONDS)
         closing.push_async_callback(upkeep.close)
         redis = RedisClient.open(config.redis, clock)

@@ -13,6 +13,7 @@ from cypher.config import Config
 from cypher.errors import OperatorError
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
+from cypher.trail import TrailKeeping
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 
@@ -34,6 +35,8 @@ async def serve(config: Config, clock: Clock, announce: str) -> None:
 async def running(config: Config, clock: Clock, *, port: int | None = None) -> AsyncIterator[WebServer]:
     """Run a service inside the block; `port` 0 takes a free one."""
     async with resources(config, clock, may_create_keys=True) as open_:
+        trail = TrailKeeping.over(open_)
+        await trail.start()
         app = make_web_app(build_services(open_), config)
         chosen = config.http.port if port is None else port
         try:
@@ -49,7 +52,7 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
             )
         if not await open_.redis.ping():
             logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
-        tasks = [asyncio.create_task(work) for work in _maintenance(open_)]
+        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_), *trail.work())]
         try:
             yield server
         finally:
@@ -57,6 +60,7 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.stop()
+            await trail.finish()
 
 
 def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:

@@ -24,7 +24,6 @@ from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose
 from cypher.embedded import postgres_binaries
-from cypher.repositories.audit import stored_entry
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 from tests.acceptance.person import Person
@@ -103,8 +102,9 @@ class Service:
     async def details(self, entry: asyncpg.Record) -> Details:
         """Open what an entry says of people."""
         async with self.resources.db.connection() as repos:
+            (stored,) = (await repos.trail.find_entries([entry["id"]])).values()
             secrets = await repos.audit_subjects.find_secrets({entry["user_id"]} - {None})
-            return msgspec.json.decode(await repos.audit.open_details(stored_entry(entry), secrets), type=Details)
+            return msgspec.json.decode(await repos.trail.open_details(stored, secrets), type=Details)
 
     async def audited_actions(self) -> list[str]:
         await self.resources.audit.flush(self.resources.db)

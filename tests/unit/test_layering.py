@@ -18,7 +18,7 @@ LAYERS = (
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {"app", "checkpoint_sinks", "trail", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -27,9 +27,13 @@ BESIDE = {
     ("logs", "config"),
     ("maintenance", "auth"),
     ("serving", "app"),
+    ("serving", "trail"),
+    ("trail", "app"),
+    ("trail", "checkpoint_sinks"),
     ("moving", "app"),
     ("demo", "app"),
     ("commands", "app"),
+    ("commands", "trail"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -44,7 +48,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "serving.py"),
+    "aiohttp": ("web/", "client/", "app.py", "serving.py", "checkpoint_sinks.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
