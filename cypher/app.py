@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
+from cypher.auth.activity import Activity
 from cypher.auth.audit import Audit
 from cypher.auth.endings import Endings
 from cypher.auth.factors import Factors
@@ -186,6 +187,7 @@ def build_services(open_: Resources) -> Services:
         opaque=shared.opaque,
         health=HealthCheck(db=db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names())),
         incidents=Incidents(audit=audit),
+        activity=Activity(db=db, audit=audit),
         rate_limits=shared.limits,
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cypher.auth.activity import Activity
 from cypher.auth.factors import Factors
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
@@ -31,4 +32,5 @@ class Services:
     opaque: OpaqueServer
     health: HealthCheck
     incidents: Incidents
+    activity: Activity
     rate_limits: RateLimits

@@ -3,7 +3,15 @@
 It must never send, log or keep a password; what leaves this process are OPAQUE messages and bearer tokens.
 """
 
-from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.answers import (
+    ActivityEntry,
+    ActivityPage,
+    Factors,
+    ListedSession,
+    RegisteredUser,
+    Session,
+    TotpEnrolment,
+)
 from cypher.client.client import CypherClient
 from cypher.client.errors import (
     AccountDisabled,
@@ -37,6 +45,8 @@ from cypher.client.tokens import Tokens
 __all__ = [
     "AccountDisabled",
     "AccountLocked",
+    "ActivityEntry",
+    "ActivityPage",
     "CypherClient",
     "CypherClientError",
     "FactorExists",

@@ -14,8 +14,8 @@ import typer
 
 from cypher.app import Resources
 from cypher.auth.trail import Reader, TrailQuery
+from cypher.auth.visible import visible
 from cypher.commands.running import JsonOption, with_resources
-from cypher.commands.terminal import json_text
 from cypher.commands.trail_output import lines_of, output_to, print_entries, progress, tell
 from cypher.crypto import base64url
 from cypher.errors import OperatorError, ValidationFailed
@@ -79,7 +79,7 @@ def search(
         query = _query(action, user, user_id, since, until)
         page = await audit_trail(open_).list_entries(query, READER, cursor=cursor, limit=limit)
         if json:
-            print(json_text(msgspec.json.encode(page)))
+            print(visible(msgspec.json.encode(page)))
             return
         print_entries(page.items, json=False)
         if page.next_cursor:
@@ -108,7 +108,7 @@ def export(
                     file.write(line)
             else:
                 async for entry in audit_trail(open_).stream(query, READER):
-                    file.write(msgspec.json.encode(entry) + b"\n")
+                    file.write(visible(msgspec.json.encode(entry)).encode() + b"\n")
 
     with _one_sentence():
         with_resources(write)

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cypher.auth.entries import EntryView
-from cypher.commands.terminal import json_text, shown
+from cypher.auth.visible import visible
+from cypher.commands.terminal import shown
 from cypher.errors import OperatorError
 from cypher.maintenance.verification import Verified
 
@@ -24,7 +25,7 @@ def print_entries(entries: Sequence[EntryView], *, json: bool) -> None:
     """Print entries in this order, as a table or as one JSON object a line."""
     if json:
         for entry in entries:
-            print(json_text(msgspec.json.encode(entry)), flush=True)
+            print(visible(msgspec.json.encode(entry)), flush=True)
         return
     table = Table("time (UTC)", "action", "outcome", "who", "user", "address", "times", "note")
     for entry in entries:
@@ -47,7 +48,7 @@ def print_entries(entries: Sequence[EntryView], *, json: bool) -> None:
 def tell(done: Verified, *, json: bool, with_checkpoint: bool) -> None:
     """Say what a verification has found; raises OperatorError for a trail that does not hold."""
     if json:
-        print(json_text(msgspec.json.encode(done)))
+        print(visible(msgspec.json.encode(done)))
     else:
         for line in _lines(done, with_checkpoint=with_checkpoint):
             print(line)

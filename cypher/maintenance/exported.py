@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from cypher.auth.entries import EntryView
+from cypher.auth.visible import visible
 from cypher.crypto import base64url
 from cypher.crypto.sealing import Leaf, Statement
 from cypher.errors import OperatorError
@@ -109,7 +110,7 @@ _decode = msgspec.json.Decoder(Line).decode
 
 def line_of(line: Line) -> bytes:
     """Return a line as it is written."""
-    return _encode(line) + b"\n"
+    return visible(_encode(line)).encode() + b"\n"
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterable[Line]:

@@ -11,6 +11,7 @@ from aiohttp import web
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
+    activity,
     configuration,
     description,
     factors,
@@ -80,6 +81,7 @@ ROUTES = (
     Route("POST", "/v1/factors/totp/confirm", factors.confirm_totp, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/factors/totp", factors.remove_totp, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/v1/recovery-codes", factors.renew_recovery_codes, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account/activity", activity.list_page, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),
