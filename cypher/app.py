@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from cypher.account_parts import AccountParts
 from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
+from cypher.auth.activity import Activity
 from cypher.auth.audit import Audit
 from cypher.auth.devices import Devices
+from cypher.auth.endings import Endings
 from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
@@ -92,12 +94,14 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         over = repositories_over(ring, codec, index)
         db = await Database.open(config.postgres, over)
         closing.push_async_callback(db.close)
+        # Two for re-encryption, which may take hours, and some for operators and the trail beside it.
         few = replace(config.postgres, pool_max=UPKEEP_CONNECTIONS)
         upkeep = await Database.open(few, over, statement_seconds=MAINTENANCE_SECONDS)
         closing.push_async_callback(upkeep.close)
         redis = RedisClient.open(config.redis, clock)
         closing.push_async_callback(redis.close)
         audit = Audit(clock, index)
+        closing.push_async_callback(audit.close, db)
         keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=rotation_policy(config))
         yield Resources(
             config=config,
@@ -152,7 +156,7 @@ def limit_review(open_: Resources) -> LimitReview:
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
     config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
-    access, living = shared.access, shared.living
+    access, living, endings = shared.access, shared.living, Endings(db=db, audit=audit)
     login, second_step, reauthentication = _ways_in(open_, shared)
     of_accounts = _account_parts(open_, shared)
     return Services(
@@ -182,19 +186,21 @@ def build_services(open_: Resources) -> Services:
         recovery=of_accounts.recovery(),
         recovery_requests=of_accounts.recovery_requests(),
         devices=Devices(db=db, known=shared.devices, living=living, audit=audit),
-        sessions=Sessions(db=db, access=access, living=living, audit=audit),
+        sessions=Sessions(db=db, access=access, living=living, endings=endings),
         tokens=Tokens(
             db=db,
             access=access,
             living=living,
             audit=audit,
+            endings=endings,
             grace=config.sessions.refresh_grace,
             idle=config.sessions.idle,
         ),
         service_tokens=ServiceTokens(db=db, audit=audit, clock=open_.clock),
         opaque=shared.opaque,
         health=HealthCheck(db=db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names())),
-        incidents=Incidents(db=db, audit=audit),
+        incidents=Incidents(audit=audit),
+        activity=Activity(db=db, audit=audit),
         rate_limits=shared.limits,
     )
 
@@ -227,9 +233,7 @@ def _shared(open_: Resources) -> _Shared:
         living=living_sessions(open_),
         devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
-        limits=RateLimits(
-            limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
-        ),
+        limits=RateLimits(limiter=_rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
     )
 
 

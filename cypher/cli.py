@@ -10,7 +10,7 @@ from cypher import logs, serving
 from cypher.app import Resources
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.commands import keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import run, servers, with_resources
 from cypher.config import Config
 from cypher.demo import demo as run_demo
@@ -21,6 +21,7 @@ from cypher.settings import bracketed
 from cypher.signals import unwind_on_all
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
@@ -51,7 +52,7 @@ def serve() -> None:
     """Serve until Ctrl-C; on a machine without PostgreSQL and Redis, on embedded ones."""
     with servers() as (config, embedded):
         logs.set_up(config.log)
-        applied = migrate(config.postgres) if embedded and embedded.holds_postgres else []
+        applied = _migrate(config) if embedded and embedded.holds_postgres else []
         run(serving.serve(config, SystemClock(), announcement(config, embedded, applied)))
 
 
@@ -59,7 +60,7 @@ def serve() -> None:
 def migrate_command() -> None:
     """Bring the database's schema up to this version."""
     with servers() as (config, _):
-        applied = migrate(config.postgres)
+        applied = _migrate(config)
     print("\n".join(f"applied {name}" for name in applied) or "The schema is up to date.")
 
 
@@ -75,7 +76,7 @@ def init_db(
         for line in create_database(config.postgres):
             print(line)
         if all_:
-            for name in migrate(config.postgres):
+            for name in _migrate(config):
                 print(f"applied {name}")
 
 
@@ -89,6 +90,10 @@ def demo(
         await run_demo(url or open_.config.http.public_origin, open_)
 
     with_resources(show)
+
+
+def _migrate(config: Config) -> list[str]:
+    return migrate(config.postgres, retention_days=config.audit.retention_days)
 
 
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:

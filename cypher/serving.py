@@ -16,6 +16,7 @@ from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.operating import build_operations
 from cypher.signals import ending
+from cypher.trail import TrailKeeping
 from cypher.web.webhook import Webhook
 
 logger = logging.getLogger("cypher")
@@ -37,13 +38,16 @@ async def running(config: Config, clock: Clock, *, port: int | None = None) -> A
     """Run a service inside the block; `port` 0 takes a free one, for operators as well."""
     async with AsyncExitStack() as closing:
         open_ = await closing.enter_async_context(resources(config, clock, may_create_keys=True))
+        trail = TrailKeeping.over(open_)
+        await trail.start()
+        closing.push_async_callback(trail.finish)
         operations = build_operations(open_)
         closing.push_async_callback(operations.stop)
         services = await closing.enter_async_context(delivering(open_, build_services(open_)))
         listeners = await listen(services, operations, config, port)
         closing.push_async_callback(listeners.stop)
         await _warn(open_)
-        tasks = [asyncio.create_task(work) for work in _maintenance(open_)]
+        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_), *trail.work())]
         try:
             yield listeners
         finally:

@@ -189,6 +189,23 @@ UPDATE refresh_tokens AS t
  WHERE t.token_hash = n.row_id
    AND t.successor = n.old;
 
+-- name: list_audit_subjects_secret :many
+-- params: key_id, after, most
+SELECT user_id AS row_id, secret AS ciphertext, secret_key_id AS key_id
+  FROM audit_subjects
+ WHERE secret_key_id <> $1
+   AND user_id > $2
+ ORDER BY user_id
+ LIMIT $3;
+
+-- name: exchange_audit_subjects_secret :execrows
+-- params: key_id, row_ids, old, new
+UPDATE audit_subjects AS t
+   SET secret = n.new, secret_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.user_id = n.row_id
+   AND t.secret = n.old;
+
 -- name: count_rows :many
 -- What hangs on each key: values sealed or hashed with it, people registered under it.
 SELECT 'users.username' AS place, username_key_id AS key_id, count(*) AS rows
@@ -254,6 +271,14 @@ SELECT 'audit_logs.details' AS place, details_key_id AS key_id, count(*) AS rows
 SELECT 'audit_logs.entry_hash', entry_hash_key_id, count(*)
   FROM audit_logs
  GROUP BY entry_hash_key_id
+ UNION ALL
+SELECT 'audit_subjects.secret', secret_key_id, count(*)
+  FROM audit_subjects
+ GROUP BY secret_key_id
+ UNION ALL
+SELECT 'audit_seals.signing', signing_key_id, count(*)
+  FROM audit_seals
+ GROUP BY signing_key_id
  UNION ALL
 SELECT 'users.opaque_setup_id', opaque_setup_id, count(*)
   FROM users

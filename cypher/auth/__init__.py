@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cypher.auth.account import Account
+from cypher.auth.activity import Activity
 from cypher.auth.devices import Devices
 from cypher.auth.export import Export
 from cypher.auth.factors import Factors
@@ -43,4 +44,5 @@ class Services:
     opaque: OpaqueServer
     health: HealthCheck
     incidents: Incidents
+    activity: Activity
     rate_limits: RateLimits

@@ -1,9 +1,22 @@
-"""The end of many sessions of one person: in the transaction of what ends them, and then, by its caller, in Redis."""
+"""The end of sessions: of many of one person at once, and whatever becomes of the audit trail.
 
+A thief must not stay in because a disk or a right is missing, so that this is the one change which may be made without
+its entry. What is put in its place: a line in the log at once, with ids only, and the entry itself as soon as the trail
+takes entries again. Tombstones in Redis come after the commit, by whoever asked.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 from uuid import UUID
 
+from cypher.auth.audit import Audit, Happening
+from cypher.auth.source import Source
+from cypher.errors import KeysUnavailable, TrailRefused
+from cypher.postgres import Database
 from cypher.repositories import Repositories
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,4 +48,42 @@ async def erase(repos: Repositories, user_id: UUID) -> Ended:
     """
     ended = await end_sessions(repos, user_id, keep=None, reason="deleted")
     await repos.accounts.delete_person(user_id)
+    await repos.audit_subjects.erase(user_id)
     return ended
+
+
+class Recorder(Protocol):
+    """What records in a transaction."""
+
+    async def record(self, repos: Repositories, happening: Happening, source: Source | None) -> None: ...
+
+
+class _Kept:
+    """Keeps what a transaction would have recorded, until it is committed."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Happening, Source | None]] = []
+
+    async def record(self, repos: Repositories, happening: Happening, source: Source | None) -> None:
+        self.kept.append((happening, source))
+
+
+class Endings:
+    """Runs a transaction that ends sessions and does nothing else."""
+
+    def __init__(self, *, db: Database[Repositories], audit: Audit) -> None:
+        self._db = db
+        self._audit = audit
+
+    async def run(self, end: Callable[[Repositories, Recorder], Awaitable[T]]) -> T:
+        """Run it with the trail; where that takes no entry, once more without."""
+        try:
+            async with self._db.transaction() as repos:
+                return await end(repos, self._audit)
+        except (TrailRefused, KeysUnavailable):
+            recorder = _Kept()
+            async with self._db.transaction() as repos:
+                done = await end(repos, recorder)
+        for happening, source in recorder.kept:
+            self._audit.record_emergency(happening, source)
+        return done

@@ -89,8 +89,8 @@ class Login:
         hits = await self._attempts.admit(name, source, device=find)
         async with self._db.connection() as repos:
             known = await repos.users.find_login_record(name)
-            attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
-            await self._audit.record(repos, attempted, source)
+        attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
+        self._audit.record_failure(attempted, source)
         credentials = self._credentials(name, known)
         begun = await self._opaque.begin_login(
             setup_id=credentials.opaque_setup_id,
@@ -126,7 +126,7 @@ class Login:
             raise FlowExpired
         proven = self._opaque.proves_password(pending.server_state, ke3)
         if not proven or pending.user_id is None:
-            await self._record_refusal(pending, InvalidCredentials.code, source)
+            self._record_refusal(pending, InvalidCredentials.code, source)
             raise InvalidCredentials
         begun = BegunLogin(
             session_id=pending.session_id,
@@ -141,7 +141,7 @@ class Login:
         try:
             outcome = await self._go_on(begun, source)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(pending, exc.code, source)
+            self._record_refusal(pending, exc.code, source)
             raise
         if isinstance(outcome, Authenticated):
             await self._attempts.take_back(pending.hits)
@@ -172,7 +172,7 @@ class Login:
             return await self._second_step.ask(begun)
         return await self._new.hand_over(new, read_at=read_at)
 
-    async def _record_refusal(self, pending: PendingLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, pending: PendingLogin, reason: str, source: Source) -> None:
         failed = Happening(
             event=Event.LOGIN_FAILED,
             outcome=Outcome.FAILURE,
@@ -180,4 +180,4 @@ class Login:
             user_id=pending.user_id,
             username=pending.username,
         )
-        await self._audit.record_failure(self._db, failed, source)
+        self._audit.record_failure(failed, source)

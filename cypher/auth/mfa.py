@@ -90,7 +90,7 @@ class SecondStep:
         try:
             outcome = await self._decide(begun, presented, source, trust_device=trust_device)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(begun, exc.code, source)
+            self._record_refusal(begun, exc.code, source)
             raise
         if isinstance(outcome, MfaFailed | FactorLocked):
             raise outcome
@@ -117,7 +117,7 @@ class SecondStep:
                 return await self._new.insert(repos, begun, amr, source, trust_device=trust_device)
             return await self._renewals.renew(repos, session, amr, source)
 
-    async def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
         refused = Happening(
             event=Event.LOGIN_FAILED if begun.authenticated_at is None else Event.REAUTHENTICATION_FAILED,
             outcome=Outcome.FAILURE,
@@ -125,4 +125,4 @@ class SecondStep:
             user_id=begun.user_id,
             session_id=begun.session_id,
         )
-        await self._audit.record_failure(self._db, refused, source)
+        self._audit.record_failure(refused, source)

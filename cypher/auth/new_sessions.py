@@ -94,9 +94,11 @@ class NewSessions:
         session = await repos.sessions.get_session(begun.session_id)
         if session is None:
             raise FlowExpired
-        for event in (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED):
-            happening = Happening(event=event, user_id=session.user_id, session_id=session.session_id)
-            await self._audit.record(repos, happening, source)
+        events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
+        happenings = [
+            Happening(event=event, user_id=session.user_id, session_id=session.session_id) for event in events
+        ]
+        await self._audit.record_all(repos, happenings, source)
         return NewSession(
             session=session,
             refresh_token=refresh_token,

@@ -70,10 +70,8 @@ class Reauthentication:
             record = await repos.users.get_login_record(session.user_id)
             if current is None or record is None:
                 raise SessionExpired
-            attempted = Happening(
-                event=Event.REAUTHENTICATION_ATTEMPTED, user_id=session.user_id, session_id=session.id
-            )
-            await self._audit.record(repos, attempted, source)
+        attempted = Happening(event=Event.REAUTHENTICATION_ATTEMPTED, user_id=session.user_id, session_id=session.id)
+        self._audit.record_failure(attempted, source)
         began = await self._opaque.begin_login(
             setup_id=record.opaque_setup_id,
             record=record.opaque_record,
@@ -103,12 +101,12 @@ class Reauthentication:
         if pending is None or pending.begun.session_id != session.id:
             raise FlowExpired
         if not self._opaque.proves_password(pending.server_state, ke3):
-            await self._record_refusal(pending.begun, InvalidCredentials.code, source)
+            self._record_refusal(pending.begun, InvalidCredentials.code, source)
             raise InvalidCredentials
         try:
             renewed = await self._renew(pending.begun, source)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(pending.begun, exc.code, source)
+            self._record_refusal(pending.begun, exc.code, source)
             raise
         if renewed is None:
             return await self._second_step.ask(pending.begun)
@@ -127,7 +125,7 @@ class Reauthentication:
                 raise FlowExpired
             return await self._renewals.renew(repos, session, AMR_PASSWORD, source)
 
-    async def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
         refused = Happening(
             event=Event.REAUTHENTICATION_FAILED,
             outcome=Outcome.FAILURE,
@@ -135,4 +133,4 @@ class Reauthentication:
             user_id=begun.user_id,
             session_id=begun.session_id,
         )
-        await self._audit.record_failure(self._db, refused, source)
+        self._audit.record_failure(refused, source)

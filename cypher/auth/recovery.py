@@ -81,7 +81,7 @@ class Recovery:
         try:
             await self._recover(pending, accepted, source)
         except FlowExpired:
-            await self._record_refusal(pending, source)
+            self._record_refusal(pending, source)
             raise
 
     async def _recover(self, pending: PendingRecovery, record: bytes, source: Source) -> None:
@@ -99,11 +99,11 @@ class Recovery:
             await self._audit.record(repos, Happening(event=Event.RECOVERY_COMPLETED, user_id=begun.user_id), source)
         await self._living.bury(ended.to_bury)
 
-    async def _record_refusal(self, pending: PendingRecovery, source: Source) -> None:
+    def _record_refusal(self, pending: PendingRecovery, source: Source) -> None:
         refused = Happening(
             event=Event.RECOVERY_REFUSED,
             outcome=Outcome.FAILURE,
             user_id=pending.begun.user_id if pending.begun else None,
             username=pending.username,
         )
-        await self._audit.record_failure(self._db, refused, source)
+        self._audit.record_failure(refused, source)

@@ -91,7 +91,7 @@ class Registration:
                 reason=UsernameTaken.code,
                 username=pending.username,
             )
-            await self._audit.record_failure(self._db, refused, source)
+            self._audit.record_failure(refused, source)
             raise UsernameTaken
         return user
 

@@ -6,6 +6,8 @@ It must never send, log or keep a password; what leaves this process are OPAQUE 
 from cypher.client.answers import (
     Account,
     AccountExport,
+    ActivityEntry,
+    ActivityPage,
     Device,
     DeviceInfo,
     Factors,
@@ -50,6 +52,8 @@ __all__ = [
     "AccountDisabled",
     "AccountExport",
     "AccountLocked",
+    "ActivityEntry",
+    "ActivityPage",
     "CypherClient",
     "CypherClientError",
     "Device",

@@ -61,6 +61,28 @@ class ListedSession(Session, frozen=True, kw_only=True):
     user_agent: str
 
 
+class ActivityEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, `count` times; `actor` is user, stranger, operator or service."""
+
+    id: UUID
+    occurred_at: datetime
+    action: str
+    outcome: str
+    reason: str | None
+    actor: str
+    session_id: UUID | None
+    address: str | None
+    user_agent: str | None
+    count: int
+
+
+class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some entries, newest first; `next_cursor` goes on from here, and is None at the end."""
+
+    items: tuple[ActivityEntry, ...]
+    next_cursor: str | None
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """The person's account; `username` is the form the service keeps."""
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from cypher.client import answers, opaque
 from cypher.client.account import AccountCalls
-from cypher.client.answers import Device, Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.answers import ActivityPage, Device, Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
 from cypher.client.calls import REPEAT_SECONDS
 from cypher.client.devices import DeviceCalls
 from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
@@ -217,6 +217,12 @@ class CypherClient(AccountCalls, DeviceCalls):
         """End every session of the person but this one; answers how many. Raises as `session`."""
         call = Call(method="DELETE", path="/v1/sessions", query="scope=others")
         return (await self._fetch(call, answers.Revoked)).revoked
+
+    async def activity(self, *, limit: int = 50, cursor: str | None = None) -> ActivityPage:
+        """List what happened to the person's account, newest first. Raises ValidationFailed, and as `session`."""
+        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+        call = Call(method="GET", path="/v1/account/activity", query=query, repeat_seconds=REPEAT_SECONDS)
+        return await self._fetch(call, ActivityPage)
 
     def _keep_session(self, body: bytes, asked_at: float) -> Session:
         done = read(body, answers.Authenticated)

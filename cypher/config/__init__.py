@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cypher.config.audit import AuditConfig, read_audit
 from cypher.config.factors import FactorsConfig, read_factors
 from cypher.config.http import HttpConfig, Network, read_http
 from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
@@ -23,6 +24,7 @@ from cypher.errors import SettingsRefused
 from cypher.settings import Secret, SettingsReader
 
 __all__ = [
+    "AuditConfig",
     "Category",
     "Config",
     "FactorsConfig",
@@ -53,6 +55,7 @@ class Config:
     sessions: SessionsConfig
     factors: FactorsConfig
     limits: LimitsConfig
+    audit: AuditConfig
     registration: Literal["open", "closed"]
     recovery: RecoveryConfig
     embedded_path: Path
@@ -73,6 +76,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         sessions=read_sessions(read),
         factors=read_factors(read),
         limits=read_limits(read),
+        audit=read_audit(read, embedded_path / "audit-checkpoints.jsonl" if postgres.embedded else None),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
         recovery=read_recovery(read),
         embedded_path=embedded_path,

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cypher.clock import month_after
+
 
 class Purpose(StrEnum):
     """What a key is for; it serves nothing else."""
@@ -120,10 +122,12 @@ class RotationPolicy:
         return lives[purpose] + MARGIN if purpose in lives else timedelta(0)
 
     def next_rotation(self, purpose: Purpose, state: State, activated_at: datetime | None) -> datetime | None:
-        """Return when a key is to be replaced by age; None for one that is not active, or not replaced by age."""
-        if purpose not in REPLACED_BY_AGE or state is not State.ACTIVE or activated_at is None:
+        """Return when a key is to be replaced; None for one that is not active, or replaced by hand only."""
+        if state is not State.ACTIVE or activated_at is None:
             return None
-        return activated_at + self.age
+        if purpose is Purpose.AUDIT_DATA:
+            return month_after(activated_at)
+        return activated_at + self.age if purpose in REPLACED_BY_AGE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from datetime import datetime
 import msgspec
 
 from cypher.auth.audit import Audit, Happening
+from cypher.auth.events import key_event
 from cypher.auth.opaque import new_setup
 from cypher.auth.source import Source
 from cypher.crypto.keyring import Algorithm, KeyInfo, KeyRing, Purpose, RotationPolicy, State
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
 from cypher.maintenance.key_identity import note_ring
-from cypher.maintenance.key_keeping import EVENTS
 from cypher.maintenance.key_status import key_status
 from cypher.maintenance.retirement import Destroyed, Retirement
 from cypher.maintenance.unbroken import Unbroken
@@ -91,5 +91,5 @@ class KeyCustody:
             raise KeyStoreRefused(f"There is no active key for {purpose} to be replaced.")
         async with self._db.transaction() as repos:
             await note_ring(repos.deployment, self._ring)
-            await self._audit.record(repos, Happening(event=EVENTS[key.state], note=key.id), source)
+            await self._audit.record(repos, Happening(event=key_event(key.purpose, key.state), note=key.id), source)
         return view_of(key)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.events import Event
+from cypher.auth.events import key_event
 from cypher.auth.source import Source
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, RotationPolicy, State
@@ -69,7 +69,9 @@ class Retirement:
         async with self._db.transaction() as repos:
             # Before it is done: a crash in between leaves an entry too many, never a key that is gone without a proof.
             note = f"{key_id}: {before} rows, taken from sealing, {after} rows, destroyed"
-            await self._audit.record(repos, Happening(event=Event.KEY_DESTROYED, note=note), source)
+            await self._audit.record(
+                repos, Happening(event=key_event(info.purpose, State.DESTROYED), note=note), source
+            )
         await asyncio.to_thread(self._ring.change, lambda stored: _destroyed(stored, key_id))
         async with self._db.transaction() as repos:
             await note_ring(repos.deployment, self._ring)

@@ -9,6 +9,8 @@ from cypher.crypto.keyring import KeyRing
 from cypher.postgres import Executor
 from cypher.repositories.accounts import AccountRepository
 from cypher.repositories.audit import AuditRepository
+from cypher.repositories.audit_seals import AuditSealRepository
+from cypher.repositories.audit_subjects import AuditSubjectRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
@@ -20,6 +22,7 @@ from cypher.repositories.sealed_columns import SealedColumnsRepository
 from cypher.repositories.service_tokens import ServiceTokenRepository
 from cypher.repositories.session_fields import OpenedSessions
 from cypher.repositories.sessions import SessionRepository
+from cypher.repositories.trail import TrailRepository
 from cypher.repositories.users import Decoy, UserRepository
 
 
@@ -37,6 +40,9 @@ class Repositories:
     blacklist: BlacklistRepository
     service_tokens: ServiceTokenRepository
     audit: AuditRepository
+    audit_seals: AuditSealRepository
+    trail: TrailRepository
+    audit_subjects: AuditSubjectRepository
     deployment: DeploymentRepository
     sealed_columns: SealedColumnsRepository
     indexed_columns: IndexedColumnsRepository
@@ -58,6 +64,9 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
             blacklist=BlacklistRepository(run),
             service_tokens=ServiceTokenRepository(run),
             audit=AuditRepository(run, codec, ring),
+            audit_seals=AuditSealRepository(run),
+            trail=TrailRepository(run, codec, ring),
+            audit_subjects=AuditSubjectRepository(run, codec),
             deployment=DeploymentRepository(run),
             sealed_columns=SealedColumnsRepository(run),
             indexed_columns=IndexedColumnsRepository(run, codec, index),

@@ -64,6 +64,7 @@ COLUMNS = (
     SealedColumn(
         "refresh_tokens", "successor", sql.list_refresh_tokens_successor, sql.exchange_refresh_tokens_successor, b""
     ),
+    SealedColumn("audit_subjects", "secret", sql.list_audit_subjects_secret, sql.exchange_audit_subjects_secret),
 )
 
 

@@ -48,7 +48,7 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
             return await limited(request, handler, route), None
     except CypherError as exc:
         if isinstance(exc, FieldDoesNotOpen):
-            await request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
+            request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
         error, allow = exc, None
     except web.HTTPException as exc:
         error, allow = translated(exc), exc.headers.get(hdrs.ALLOW)

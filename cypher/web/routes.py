@@ -14,6 +14,7 @@ from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
     account,
+    activity,
     configuration,
     description,
     devices,
@@ -113,6 +114,7 @@ ROUTES = (
     Route("GET", "/v1/account", account.show, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("PATCH", "/v1/account", account.change, Needs.FRESH, Counted.DEFAULT),
     Route("DELETE", "/v1/account", account.delete, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account/activity", activity.list_page, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("GET", "/v1/account/export", account.export, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("POST", "/v1/recovery/request", recovery.ask, Needs.NOTHING, Counted.RECOVERY),
     Route("POST", "/v1/recovery/start", recovery.start, Needs.NOTHING, Counted.DEFAULT),

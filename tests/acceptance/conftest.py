@@ -14,10 +14,12 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import msgspec
 import pytest
 
 from cypher.app import Resources, build_services, resources
 from cypher.auth import Services
+from cypher.auth.audit import Details
 from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose
@@ -78,6 +80,7 @@ class Service:
 
     async def audit(self, action: str) -> list[asyncpg.Record]:
         """Return the entries of one kind, oldest first."""
+        await self.resources.audit.flush(self.resources.db)
         connection = await asyncpg.connect(**self.owner_dsn)
         try:
             return await connection.fetch("SELECT * FROM audit_logs WHERE action = $1 ORDER BY id", action)
@@ -92,7 +95,19 @@ class Service:
         finally:
             await connection.close()
 
+    async def times(self, action: str) -> int:
+        """Return how often something happened: entries counted together are one."""
+        return sum([(await self.details(entry)).count for entry in await self.audit(action)])
+
+    async def details(self, entry: asyncpg.Record) -> Details:
+        """Open what an entry says of people."""
+        async with self.resources.db.connection() as repos:
+            (stored,) = (await repos.trail.find_entries([entry["id"]])).values()
+            secrets = await repos.audit_subjects.find_secrets({entry["user_id"]} - {None})
+            return msgspec.json.decode(await repos.trail.open_details(stored, secrets), type=Details)
+
     async def audited_actions(self) -> list[str]:
+        await self.resources.audit.flush(self.resources.db)
         return [row["action"] for row in await self.fetch("SELECT action FROM audit_logs")]
 
     async def record_of(self, username: str) -> bytes:

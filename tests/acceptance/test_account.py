@@ -58,7 +58,7 @@ async def test_every_instance_shows_the_new_name_at_once(start_service, http) ->
         assert (await elsewhere.session(token)).body["username"] == "zoë"
     person.username = "ZOË"
     assert (await person.login()).body["session"]["user_id"] == mine["session"]["user_id"]
-    [entry] = await one.audit("auth.account.renamed")
+    [entry] = await one.audit("account.account.renamed")
     assert entry["user_id"] == id_of(mine)
     assert entry["subject_index"] is not None
 
@@ -80,7 +80,7 @@ async def test_a_name_that_is_taken_is_said_at_once_and_nothing_changes(person: 
         refused = await rename(person, login["access_token"], name)
         assert (refused.status, refused.body["code"]) == (409, "username_taken")
     assert await service.fetch("SELECT username_index, username FROM users ORDER BY id") == before
-    assert await service.audit("auth.account.renamed") == []
+    assert await service.audit("account.account.renamed") == []
 
 
 async def test_the_same_name_in_another_spelling_changes_nothing(person: Person, login, service) -> None:
@@ -88,7 +88,7 @@ async def test_the_same_name_in_another_spelling_changes_nothing(person: Person,
     same = await rename(person, login["access_token"], "ALICE")
     assert (same.status, same.body["username"]) == (200, "alice")
     assert await service.fetch("SELECT username FROM users") == before
-    assert await service.audit("auth.account.renamed") == []
+    assert await service.audit("account.account.renamed") == []
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_an_export_holds_all_that_is_kept_and_no_proof_of_who_they_are(per
     record = await service.record_of("alice")
     secrets = [app.secret, token.recovery_token, codes[1], record.hex(), row["opaque_credential_id"].hex(), "bob"]
     assert [secret for secret in secrets if secret in text] == []
-    assert [entry["user_id"] for entry in await service.audit("auth.account.exported")] == [id_of(login)]
+    assert [entry["user_id"] for entry in await service.audit("account.account.exported")] == [id_of(login)]
 
 
 async def test_an_export_holds_sessions_that_are_over_as_well(person: Person, login) -> None:
@@ -249,7 +249,7 @@ async def test_a_deleted_account_is_gone_with_all_its_rows_on_every_instance(sta
         for path in ("/v1/account", "/v1/account/export", "/v1/sessions", "/v1/factors"):
             assert (await elsewhere.bearing("GET", path, token)).body["code"] == "session_expired"
     assert (await elsewhere.refresh(mine["refresh_token"])).body["error"] == "invalid_grant"
-    assert "auth.account.deleted" in await one.audited_actions()
+    assert "account.account.deleted" in await one.audited_actions()
     # The name is free, and what registers under it is somebody else.
     assert (await person.register()).status == 201
     newcomer = (await person.login()).body
@@ -295,7 +295,7 @@ async def test_a_refresh_that_races_a_deletion_leaves_nothing(person: Person, se
 async def test_of_four_deletions_at_once_one_is_done(person: Person, login, service) -> None:
     answers = await asyncio.gather(*(delete(person, login["access_token"]) for _ in range(4)))
     assert Counter(answer.status for answer in answers) == {204: 1, 401: 3}
-    assert len(await service.audit("auth.account.deleted")) == 1
+    assert len(await service.audit("account.account.deleted")) == 1
 
 
 async def test_a_login_that_races_a_deletion_leaves_nobody(person: Person, service) -> None:

@@ -44,7 +44,7 @@ async def test_the_new_password_opens_the_account_and_the_old_one_does_not(perso
     assert after["opaque_credential_id"] != before["opaque_credential_id"]
     assert after["password_changed_at"] > before["password_changed_at"]
     assert after["sessions_revoked_at"] == before["sessions_revoked_at"]
-    assert "auth.password.changed" in await service.audited_actions()
+    assert "credential.password.changed" in await service.audited_actions()
 
 
 async def test_it_ends_the_other_sessions_at_once_and_this_one_goes_on(start_service, http) -> None:

@@ -59,7 +59,7 @@ async def test_a_token_sets_a_password_and_ends_every_session(start_service, htt
         assert (await elsewhere.refresh(session["refresh_token"])).body["error"] == "invalid_grant"
     assert await opens(person, NEW)
     assert not await opens(person, OLD)
-    assert {"admin.recovery.issued", "auth.recovery.completed"} <= set(await one.audited_actions())
+    assert {"admin.recovery.issued", "credential.recovery.completed"} <= set(await one.audited_actions())
 
 
 async def test_the_second_factor_is_still_asked_for(person: Person, login, service) -> None:
@@ -282,7 +282,7 @@ async def test_asking_for_a_token_is_answered_202_for_every_name(person: Person,
     assert [(status, body) for status, body, _ in seen] == [(202, b"")]
     # Without a webhook nothing is made, and an operator finds who has asked.
     assert await service.fetch("SELECT 1 FROM recovery_tokens") == []
-    asked = await service.audit("auth.recovery.requested")
+    asked = await service.audit("credential.recovery.requested")
     assert [entry["user_id"] for entry in asked] == [None] * 3
     assert asked[0]["subject_index"] == asked[1]["subject_index"] != asked[2]["subject_index"]
 
@@ -313,5 +313,5 @@ async def test_a_name_and_an_address_can_be_asked_for_five_times_an_hour(start_s
     assert (await ask("nobody-has-this-name", "192.0.2.7"))[0] == 202
     by_address = [await ask(f"name-{number}", "192.0.2.99") for number in range(6)]
     assert by_address == [(202, "")] * 5 + [(429, policy)]
-    refused = await service.audit("auth.rate_limit.exceeded")
+    refused = await service.audit("abuse.rate_limit.exceeded")
     assert [entry["reason"] for entry in refused] == ["recovery-name", "recovery-address"]

@@ -21,6 +21,8 @@ LAYERS = (
     {
         "app",
         "account_parts",
+        "checkpoint_sinks",
+        "trail",
         "operating",
         "listening",
         "serving",
@@ -49,6 +51,10 @@ BESIDE = {
     ("demo", "app"),
     ("commands", "app"),
     ("commands", "operating"),
+    ("serving", "trail"),
+    ("trail", "app"),
+    ("trail", "checkpoint_sinks"),
+    ("commands", "trail"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -63,7 +69,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "listening.py"),
+    "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),

@@ -143,7 +143,7 @@ async def test_who_guesses_at_tokens_is_limited_and_who_has_one_is_not(open_desk
     assert good == [200] * 5
     forbidden = [(await desk.as_("auditor", "GET", "/admin/v1/keys")).status for _ in range(5)]
     assert forbidden == [403] * 5
-    [refused] = await desk.service.audit("auth.rate_limit.exceeded")
+    [refused] = await desk.service.audit("abuse.rate_limit.exceeded")
     assert refused["reason"] == "default-address"
 
 

@@ -14,7 +14,9 @@ from aiohttp import ClientSession, web
 from cypher.auth import Services
 from cypher.auth.account import AccountView
 from cypher.auth.begun import LoginOptions
+from cypher.auth.entries import ActorView, EntryPage, EntryView
 from cypher.auth.export import AccountExport
+from cypher.auth.happenings import Details
 from cypher.auth.source import Source
 from cypher.auth.types import (
     AccessClaims,
@@ -33,7 +35,16 @@ from cypher.auth.types import (
     TotpEnrolment,
     Validated,
 )
-from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
+from cypher.config import (
+    AuditConfig,
+    Config,
+    HttpConfig,
+    KeysConfig,
+    LogConfig,
+    PostgresConfig,
+    RedisConfig,
+    SessionsConfig,
+)
 from cypher.config.factors import FactorLimits, FactorsConfig
 from cypher.config.limits import Category, LimitsConfig
 from cypher.config.operators import OperatorsConfig
@@ -227,6 +238,23 @@ class Fakes:
     async def revoke_device(self, session: SessionView, device_id: UUID, source: Source) -> None:
         await self._called("devices.revoke", device_id, source)
 
+    async def list_activity(self, session: SessionView, *, cursor: str | None, limit: int, source: Source) -> EntryPage:
+        await self._called("activity.list_entries", session, cursor, limit, source)
+        entry = EntryView(
+            id=SESSION_ID,
+            occurred_at=NOW,
+            action="auth.login.succeeded",
+            outcome="success",
+            reason=None,
+            severity="info",
+            actor=ActorView(type="user", id=None),
+            user_id=USER_ID,
+            session_id=SESSION_ID,
+            request_id="request-1",
+            details=Details(address="::1", note="secret") if cursor is None else None,
+        )
+        return EntryPage(items=[entry], next_cursor="next" if cursor is None else None)
+
     async def validate(self, access_token: str) -> Validated:
         await self._called("sessions.validate", access_token)
         if access_token != ACCESS_TOKEN:
@@ -319,6 +347,7 @@ class Fakes:
             opaque=self,
             health=self,
             rate_limits=self,
+            activity=SimpleNamespace(list_entries=self.list_activity),
         )
         return cast(Services, parts)
 
@@ -414,6 +443,7 @@ def config_of(**http: object) -> Config:
         ),
         factors=FactorsConfig(flow=day, fresh=day, limits=FactorLimits(short=None, day=None, total=100)),
         limits=LimitsConfig(),
+        audit=AuditConfig(),
         registration="open",
         recovery=RecoveryConfig(),
         embedded_path=Path(".cypher"),
