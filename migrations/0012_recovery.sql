@@ -1,5 +1,5 @@
 -- Recovery tokens: what lets somebody set a new password, or a first one, without knowing the old.
--- depends: 0010_factors
+-- depends: 0011_devices
 
 -- Only the hash is stored: a token has 256 random bits, which need no salt and no stretching.
 CREATE TABLE recovery_tokens (

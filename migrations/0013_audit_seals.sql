@@ -1,5 +1,5 @@
 -- The trail proven: entries are sealed in ranges, each under a signed root; leaves and seals outlive what they prove.
--- depends: 0010_factors
+-- depends: 0012_recovery
 
 -- What details that name a person are sealed with besides the month's key. Without this row nobody opens them any more.
 CREATE TABLE audit_subjects (
