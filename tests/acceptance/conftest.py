@@ -279,7 +279,10 @@ async def two_processes(environment) -> AsyncIterator[tuple[str, str]]:
     """Two processes of the service on one database; yields their addresses."""
     ports = [free_port(), free_port()]
     origin = f"http://127.0.0.1:{ports[0]}"
-    processes = [await spawn({**environment, "PORT": str(port), "PUBLIC_ORIGIN": origin}, "run.py") for port in ports]
+    # Nobody reads their log before the end: a line for each request would fill the pipe, and they would stand still.
+    shared = {**environment, "PUBLIC_ORIGIN": origin, "LOG_LEVEL": "warning"}
+    service = ("-m", "tests.acceptance.patient_service")
+    processes = [await spawn({**shared, "PORT": str(port)}, *service) for port in ports]
     try:
         for process in processes:
             assert process.stdout is not None
