@@ -94,7 +94,7 @@ class KnownDevices:
             )
         if known == device_id:
             await self._record(repos, Event.DEVICE_ADDED, user_id, device_id, source, session_id)
-        else:
+        elif sent.name is not None or sent.info is not None:
             await repos.devices.describe_device(known, name=sent.name, info=sent.info)
         return known
 
