@@ -16,6 +16,9 @@ CREATE TABLE devices (
     token_hash         BYTEA
                        CONSTRAINT devices_token_hash_unique UNIQUE
                        CONSTRAINT devices_token_hash_length CHECK (octet_length(token_hash) = 32),
+    -- The token before, for a device that did not get the answer with its last one.
+    previous_hash      BYTEA
+                       CONSTRAINT devices_previous_hash_length CHECK (octet_length(previous_hash) = 32),
     token_expires_at   TIMESTAMPTZ,
     trusted_until      TIMESTAMPTZ,
     first_seen_at      TIMESTAMPTZ  NOT NULL DEFAULT now(),
@@ -24,6 +27,7 @@ CREATE TABLE devices (
     CONSTRAINT devices_info_has_key CHECK ((info IS NULL) = (info_key_id IS NULL)),
     CONSTRAINT devices_name_has_key CHECK ((name IS NULL) = (name_key_id IS NULL)),
     CONSTRAINT devices_token_expires CHECK ((token_hash IS NULL) = (token_expires_at IS NULL)),
+    CONSTRAINT devices_previous_has_next CHECK (previous_hash IS NULL OR token_hash IS NOT NULL),
     -- Trust is shown by the token and by nothing else.
     CONSTRAINT devices_trust_has_token CHECK (trusted_until IS NULL OR token_hash IS NOT NULL),
     CONSTRAINT devices_revoked_has_no_token CHECK (revoked_at IS NULL OR token_hash IS NULL)
@@ -31,6 +35,8 @@ CREATE TABLE devices (
 
 -- A person's device is one row, however many logins find it new at once. One that was revoked begins anew.
 CREATE UNIQUE INDEX devices_user_fingerprint_unique ON devices (user_id, fingerprint_index) WHERE revoked_at IS NULL;
+
+CREATE INDEX devices_previous_hash_idx ON devices (previous_hash) WHERE previous_hash IS NOT NULL;
 
 -- Whichever of the two goes first when a person is deleted: a session may be left without its device for that moment.
 ALTER TABLE user_sessions

@@ -8,7 +8,7 @@
 WITH shown AS MATERIALIZED (
     SELECT id, user_id
       FROM devices
-     WHERE token_hash = $1
+     WHERE (token_hash = $1 OR previous_hash = $1)
        AND token_expires_at > now()
        AND revoked_at IS NULL
 )
@@ -24,7 +24,7 @@ SELECT d.id
 SELECT id, coalesce(trusted_until > now(), FALSE) AS trusted
   FROM devices
  WHERE user_id = $1
-   AND token_hash = $2
+   AND (token_hash = $2 OR previous_hash = $2)
    AND token_expires_at > now()
    AND revoked_at IS NULL
    AND ($3::bytea[] IS NULL OR fingerprint_index = ANY($3));
@@ -60,20 +60,22 @@ UPDATE devices
  WHERE id = $1;
 
 -- name: see_device :execrows
--- params: device_id
+-- params: device_id, shown_hash
+-- The token before the one that is shown is worthless from here on.
 UPDATE devices
-   SET last_seen_at = now()
+   SET last_seen_at = now(), previous_hash = CASE WHEN token_hash <> $2 THEN previous_hash END
  WHERE id = $1;
 
 -- name: give_token :execrows
--- params: device_id, token_hash, lifetime, trust, keep_trust
--- The token that was good until now is worthless from here on. Trust passes to the new one only where the old one was
--- shown: whoever merely has the fingerprint of a trusted device ends its trust.
+-- params: device_id, token_hash, lifetime, trust, shown_hash
+-- The token that was shown stays good until the new one is shown: its answer may be lost. All others are worthless from
+-- here on. Trust passes on only where one was shown: whoever merely has the fingerprint of a trusted device ends it.
 UPDATE devices
    SET token_hash = $2,
+       previous_hash = $5::bytea,
        token_expires_at = now() + $3::interval,
        trusted_until = CASE WHEN $4::boolean THEN now() + $3::interval
-                            WHEN $5::boolean THEN trusted_until
+                            WHEN $5::bytea IS NOT NULL THEN trusted_until
                         END
  WHERE id = $1
    AND revoked_at IS NULL;
@@ -130,7 +132,7 @@ UPDATE devices
 
 -- name: end_trust :execrows
 -- params: user_id, device_id
--- Of one device, or with NULL of all; their tokens go on as tokens that are not trusted. Hold the person's row before.
+-- Of one device, or with NULL of all; their tokens go on as those of devices that are not trusted. Hold the person's row before.
 UPDATE devices
    SET trusted_until = NULL
  WHERE user_id = $1
@@ -141,7 +143,7 @@ UPDATE devices
 -- params: device_id, user_id
 -- Counts a row only when this revoked it. Hold the person's row before.
 UPDATE devices
-   SET revoked_at = now(), token_hash = NULL, token_expires_at = NULL, trusted_until = NULL
+   SET revoked_at = now(), token_hash = NULL, previous_hash = NULL, token_expires_at = NULL, trusted_until = NULL
  WHERE id = $1
    AND user_id = $2
    AND revoked_at IS NULL;

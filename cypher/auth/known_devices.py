@@ -66,13 +66,13 @@ class KnownDevices:
         """
         shown, sent = await self._shown(repos, begun), begun.options.device
         if sent is None:
-            if shown is not None:
-                await repos.devices.see_device(shown.id)
+            if shown is not None and begun.device_token_hash is not None:
+                await repos.devices.see_device(shown.id, begun.device_token_hash)
             return Entry(device_id=shown.id if shown else None, token=None)
         device_id = await self.register(repos, begun.user_id, sent, source, session_id=begun.session_id)
-        token, keep_trust = new_device_token(), shown is not None and shown.id == device_id
+        token, shown_hash = new_device_token(), begun.device_token_hash if shown else None
         if not await repos.devices.give_token(
-            device_id, hash_token(token), self._lifetime, trust=trust, keep_trust=keep_trust
+            device_id, hash_token(token), self._lifetime, trust=trust, shown_hash=shown_hash
         ):
             raise FlowExpired
         if trust:
@@ -94,7 +94,7 @@ class KnownDevices:
             )
         if known == device_id:
             await self._record(repos, Event.DEVICE_ADDED, user_id, device_id, source, session_id)
-        else:
+        elif sent.name is not None or sent.info is not None:
             await repos.devices.describe_device(known, name=sent.name, info=sent.info)
         return known
 

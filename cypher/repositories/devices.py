@@ -108,19 +108,19 @@ class DeviceRepository:
         sealed_info, sealed_name = await self._seal_info(device_id, info), await self._seal_name(device_id, name)
         await self._run.execrows(sql.describe_device, device_id, *sealed_info, *sealed_name)
 
-    async def see_device(self, device_id: UUID) -> None:
-        """Note that a device was seen now."""
-        await self._run.execrows(sql.see_device, device_id)
+    async def see_device(self, device_id: UUID, shown_hash: bytes) -> None:
+        """Note that a device was seen now by one of its tokens, after which none before that is any good."""
+        await self._run.execrows(sql.see_device, device_id, shown_hash)
 
     async def give_token(
-        self, device_id: UUID, token_hash: bytes, lifetime: timedelta, *, trust: bool, keep_trust: bool
+        self, device_id: UUID, token_hash: bytes, lifetime: timedelta, *, trust: bool, shown_hash: bytes | None
     ) -> bool:
-        """Put a token in the place of the one before; False, and nothing is changed, for a device that was revoked.
+        """Put a token in the place of those before; False, and nothing is changed, for a device that was revoked.
 
-        `trust` lets it skip the second factor for `lifetime`; `keep_trust` as long as the one before did.
+        The one of these that was shown stays good until the new one is shown, and what trust there was goes on. `trust`
+        gives it anew, for `lifetime`.
         """
-        given = await self._run.execrows(sql.give_token, device_id, token_hash, lifetime, trust, keep_trust)
-        return given == 1
+        return await self._run.execrows(sql.give_token, device_id, token_hash, lifetime, trust, shown_hash) == 1
 
     async def list_devices(self, user_id: UUID) -> list[Device]:
         """Return a person's devices but the revoked ones, 100 at most, the one that was used last first."""

@@ -9,7 +9,7 @@ import pytest
 
 from cypher.clock import new_id
 from cypher.crypto.codec import Cell, Sealed
-from cypher.errors import NotFound, RedisUnavailable, ValidationFailed
+from cypher.errors import NotFound, PostgresUnavailable, RedisUnavailable, ValidationFailed
 from cypher.repositories.devices import DeviceInfo
 from tests.acceptance.person import Person
 from tests.factories import CLOCK
@@ -105,8 +105,9 @@ async def test_two_first_logins_of_one_device_at_once_make_one_of_it(start_servi
                 for person, answer, state in started
             )
         )
-        assert {answer.status for answer in answers} == {200}
-        assert len({answer.body["session"]["device_id"] for answer in answers}) == 1
+        # Who waits too long for the person's row is asked to come again.
+        assert {answer.status for answer in answers} <= {200, 503}
+        assert len({answer.body["session"]["device_id"] for answer in answers if answer.status == 200}) == 1
     assert len(await service.audit("device.device.added")) == 4
     assert (await service.fetch("SELECT count(*) FROM devices"))[0]["count"] == 4
 
@@ -239,7 +240,10 @@ async def test_racing_logins_and_revocations_leave_no_session_of_a_revoked_devic
             alice.post("/v1/login/finish", alice.prove(started, state) | {"device": LAPTOP}),
             revoke(alice, owner, login["session"]["device_id"]),
         )
-        assert (finished.status, revoked.status) == (200, 204)
+        assert finished.status in (200, 503)
+        assert revoked.status in (204, 503)
+        if (finished.status, revoked.status) != (200, 204):  # one has waited too long for the other
+            continue
         is_over = finished.body["session"]["device_id"] == login["session"]["device_id"]
         assert (await alice.session(finished.body["access_token"])).status == (401 if is_over else 200)
     alive = "SELECT d.id FROM devices d JOIN user_sessions s ON s.device_id = d.id AND s.revoked_at IS NULL"
@@ -296,7 +300,9 @@ async def test_register_device_notes_a_device_once_and_gives_nothing(alice: Pers
     added = await service.audit("device.device.added")
     assert [entry["actor_type"] for entry in added] == ["user", "service"]
     racing = (devices.register_device(user_id=user_id, device_fingerprint="racing", device_info=None) for _ in range(8))
-    assert len({device.id for device in await asyncio.gather(*racing)}) == 1
+    met = await asyncio.gather(*racing, return_exceptions=True)
+    # Who waits too long for the person's row is to come again.
+    assert len({each.id for each in met if not isinstance(each, PostgresUnavailable)}) == 1
     for wrong in ("", "x" * 256):
         with pytest.raises(ValidationFailed):
             await devices.register_device(user_id=user_id, device_fingerprint=wrong, device_info=None)

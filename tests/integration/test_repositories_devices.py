@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import secrets
-from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -30,10 +29,10 @@ def new_hash() -> bytes:
     return hashlib.sha256(secrets.token_bytes(32)).digest()
 
 
-async def give(db, device_id: UUID, *, trust: bool = False, keep: bool = False, lifetime: timedelta = DAY) -> bytes:
+async def give(db, device_id: UUID, *, trust: bool = False, after: bytes | None = None) -> bytes:
     token_hash = new_hash()
     async with db.transaction() as repos:
-        assert await repos.devices.give_token(device_id, token_hash, lifetime, trust=trust, keep_trust=keep)
+        assert await repos.devices.give_token(device_id, token_hash, DAY, trust=trust, shown_hash=after)
     return token_hash
 
 
@@ -186,7 +185,7 @@ async def test_a_device_is_renamed_by_its_owner_only(db, person: UUID, laptop: U
 # -- tokens and trust ---------------------------------------------------------------------------------------
 
 
-async def test_the_last_token_is_the_good_one_for_its_person_and_name_only(db, person: UUID, laptop: UUID) -> None:
+async def test_a_token_is_good_for_its_person_and_name_only(db, person: UUID, laptop: UUID) -> None:
     other = await insert_person(db, "bob")
     first = await give(db, laptop)
     assert await shown(db, person, first) == (laptop, False)
@@ -195,10 +194,30 @@ async def test_the_last_token_is_the_good_one_for_its_person_and_name_only(db, p
     assert await named(db, first, "bob") is None
     assert await named(db, first, "nobody") is None
     assert await named(db, new_hash(), "alice") is None
-    second = await give(db, laptop)
-    assert await shown(db, person, first) is None
-    assert await named(db, first, "alice") is None
-    assert await shown(db, person, second) == (laptop, False)
+
+
+async def test_a_token_stays_good_until_the_next_is_shown(db, person: UUID, laptop: UUID) -> None:
+    async def good(*hashes: bytes) -> list[bool]:
+        found = [await shown(db, person, each) for each in hashes]
+        assert [await named(db, each, "alice") == laptop for each in hashes] == [each is not None for each in found]
+        return [each is not None for each in found]
+
+    first = await give(db, laptop)
+    lost = await give(db, laptop, after=first)
+    assert await good(first, lost) == [True, True]
+    second = await give(db, laptop, after=first)
+    assert await good(first, lost, second) == [True, False, True]
+    third = await give(db, laptop, after=second)
+    assert await good(first, second, third) == [False, True, True]
+    async with db.transaction() as repos:
+        await repos.devices.see_device(laptop, second)
+        assert await good(second, third) == [True, True]
+        await repos.devices.see_device(laptop, third)
+    assert await good(second, third) == [False, True]
+    # Whoever comes with the fingerprint alone leaves none of them.
+    fourth = await give(db, laptop, after=third)
+    fifth = await give(db, laptop)
+    assert await good(third, fourth, fifth) == [False, False, True]
 
 
 async def test_a_token_speaks_for_its_own_fingerprint(db, person: UUID, laptop: UUID) -> None:
@@ -220,20 +239,22 @@ async def test_a_token_and_its_trust_end_after_their_time(db, person: UUID, lapt
     assert await named(db, token_hash, "alice") is None
 
 
-async def test_trust_passes_on_unchanged_only_where_it_is_kept(db, person: UUID, laptop: UUID) -> None:
+async def test_trust_passes_on_unchanged_only_where_a_token_was_shown(db, person: UUID, laptop: UUID) -> None:
     async def trusted_until():
         async with db.connection() as repos:
             return (await repos.devices.get_device(laptop, person)).trusted_until
 
-    await give(db, laptop, trust=True)
+    first = await give(db, laptop, trust=True)
     given = await trusted_until()
     assert given is not None
-    assert await shown(db, person, await give(db, laptop, keep=True)) == (laptop, True)
+    assert await shown(db, person, await give(db, laptop, after=first)) == (laptop, True)
+    assert await shown(db, person, first) == (laptop, True)
     assert await trusted_until() == given
     # Somebody who has the fingerprint but not the token.
-    assert await shown(db, person, await give(db, laptop)) == (laptop, False)
+    other = await give(db, laptop)
+    assert await shown(db, person, other) == (laptop, False)
     assert await trusted_until() is None
-    await give(db, laptop, keep=True)
+    await give(db, laptop, after=other)
     assert await trusted_until() is None
 
 
@@ -259,7 +280,7 @@ async def test_one_token_is_given_to_one_device(db, person: UUID, laptop: UUID) 
     token_hash, phone = await give(db, laptop), await insert_device(db, person, "phone")
     with pytest.raises(QueryFailed, match="devices_token_hash_unique"):
         async with db.transaction() as repos:
-            await repos.devices.give_token(phone, token_hash, DAY, trust=False, keep_trust=False)
+            await repos.devices.give_token(phone, token_hash, DAY, trust=False, shown_hash=None)
 
 
 # -- revoked ------------------------------------------------------------------------------------------------
@@ -275,7 +296,7 @@ async def test_a_revoked_device_is_neither_known_nor_listed_nor_changed(db, pers
     async with db.transaction() as repos:
         assert await repos.devices.list_devices(person) == []
         assert not await repos.devices.set_name(laptop, person, "x")
-        assert not await repos.devices.give_token(laptop, new_hash(), DAY, trust=True, keep_trust=True)
+        assert not await repos.devices.give_token(laptop, new_hash(), DAY, trust=True, shown_hash=token_hash)
         assert (await repos.devices.get_device(laptop, person)).revoked_at is not None
 
 
@@ -319,6 +340,8 @@ async def test_the_sessions_of_one_device_end_and_no_others(db, person: UUID, la
         ("UPDATE devices SET trusted_until = now()", "devices_trust_has_token"),
         ("UPDATE devices SET token_hash = sha256('x')", "devices_token_expires"),
         ("UPDATE devices SET token_hash = 'x', token_expires_at = now()", "devices_token_hash_length"),
+        ("UPDATE devices SET previous_hash = sha256('x')", "devices_previous_has_next"),
+        ("UPDATE devices SET previous_hash = 'x'", "devices_previous_hash_length"),
         ("UPDATE devices SET revoked_at = now()", "devices_revoked_has_no_token"),
         ("UPDATE devices SET name_key_id = NULL", "devices_name_has_key"),
         ("UPDATE devices SET info = NULL", "devices_info_has_key"),
@@ -331,7 +354,7 @@ async def test_the_sessions_of_one_device_end_and_no_others(db, person: UUID, la
 async def test_a_row_that_makes_no_sense_is_refused(
     db, person: UUID, laptop: UUID, postgres_config, change: str, constraint: str
 ) -> None:
-    if constraint == "devices_revoked_has_no_token":
+    if constraint in ("devices_revoked_has_no_token", "devices_previous_hash_length"):
         await give(db, laptop)
     await insert_family(db, person, device_id=laptop, fingerprint="canary-print")
     connection = await asyncpg.connect(
