@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import ROOT, StartService
+from tests.acceptance.person import Person
 
 CHECKS = (
     "not_a_server_error",

@@ -489,3 +489,40 @@ def test_a_webhook_that_cannot_serve_is_refused_without_its_value(changes: dict[
     listed = problems({**WEBHOOK, **changes})
     assert listed.startswith(said)
     assert "hidden" not in listed
+
+
+# -- the audit trail ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ("off", None),
+        ("OFF", None),
+        ("stdout", "stdout"),
+        ("/var/lib/elsewhere/checkpoints", Path("/var/lib/elsewhere/checkpoints")),
+        ("checkpoints.jsonl", Path("checkpoints.jsonl")),
+        ("https://hooks.example.com/x?token=hidden", "https://hooks.example.com/x?token=hidden"),
+    ],
+)
+def test_checkpoints_go_where_the_setting_says(value: str, place: object) -> None:
+    assert load({**SERVERS, "AUDIT_CHECKPOINT": value}, None).audit.checkpoint == place
+
+
+def test_checkpoints_go_to_a_file_beside_embedded_servers_and_nowhere_else_unasked() -> None:
+    assert load({}, None).audit.checkpoint == Path(".cypher/audit-checkpoints.jsonl")
+    assert load({"EMBEDDED_PATH": "/x"}, None).audit.checkpoint == Path("/x/audit-checkpoints.jsonl")
+    assert load(SERVERS, None).audit.checkpoint is None
+
+
+@pytest.mark.parametrize("value", ["ftp://hidden", "https://", "http://[hidden", "://hidden"])
+def test_a_place_for_checkpoints_that_is_none_is_refused_unseen(value: str) -> None:
+    refused = problems({**SERVERS, "AUDIT_CHECKPOINT": value})
+    assert "AUDIT_CHECKPOINT must be" in refused
+    assert "hidden" not in refused
+
+
+@pytest.mark.parametrize("days", ["29", "3651", "x"])
+def test_the_trail_is_kept_for_a_sensible_time(days: str) -> None:
+    assert "AUDIT_RETENTION_DAYS" in problems({**SERVERS, "AUDIT_RETENTION_DAYS": days})
+    assert load(SERVERS, None).audit.retention_days == 400
