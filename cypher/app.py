@@ -13,7 +13,6 @@ from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
-from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login
 from cypher.auth.login_limits import LoginLimits
@@ -142,11 +141,6 @@ def required_password(config: Config) -> Secret:
     return config.keys.master_password
 
 
-def limit_review(open_: Resources) -> LimitReview:
-    """Wire what an operator does about limits."""
-    return LimitReview(limiter=_rate_limiter(open_), config=open_.config.limits, db=open_.db, audit=open_.audit)
-
-
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
     config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
@@ -223,7 +217,7 @@ def _shared(open_: Resources) -> _Shared:
         living=living_sessions(open_),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         limits=RateLimits(
-            limiter=_rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
+            limiter=rate_limiter(open_), config=config.limits, db=open_.db, audit=open_.audit, clock=clock
         ),
     )
 
@@ -297,5 +291,6 @@ def living_sessions(open_: Resources) -> LivingSessions:
     )
 
 
-def _rate_limiter(open_: Resources) -> RateLimiter:
+def rate_limiter(open_: Resources) -> RateLimiter:
+    """Wire what counts attempts."""
     return RateLimiter(open_.redis, open_.index, open_.ring.epoch, open_.clock)
