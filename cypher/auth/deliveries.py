@@ -7,7 +7,7 @@ with it, its owner asks for again.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from cypher.auth.recovery_requests import Notice, RecoveryRequests
 from cypher.errors import Unavailable
@@ -33,7 +33,7 @@ class Deliveries:
     """Runs as long as the service does: `work`, and at the end `settle`."""
 
     def __init__(
-        self, requests: RecoveryRequests, deliver: Deliver, *, pauses: tuple[float, ...] = PAUSES, most: int = MOST
+        self, requests: RecoveryRequests, deliver: Deliver, *, pauses: Sequence[float] = PAUSES, most: int = MOST
     ) -> None:
         self._requests = requests
         self._deliver = deliver

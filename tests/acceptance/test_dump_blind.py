@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from cypher.clock import SystemClock
+from cypher.commands.users import people
 from cypher.crypto.keyring import Purpose
-from tests.acceptance.authenticator import enrol
+from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
+from tests.acceptance.new_passwords import id_of, start_change, start_recovery
 from tests.acceptance.person import Person
 
 ADDRESS = "203.0.113.177"
@@ -54,6 +56,13 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         app, codes = await enrol(person, fresh["access_token"], SystemClock())
         asked = await person.login()
         await person.session(fresh["access_token"])
+        handed_over = await people(service.resources).issue_recovery(id_of(login))
+        waiting_recovery, _ = await start_recovery(person, handed_over.recovery_token)
+        waiting_password, _ = await start_change(
+            person, (await prove(person, asked, codes[1], "recovery_code")).body["access_token"]
+        )
+        await person.post("/v1/recovery/request", {"username": "canary.asked.name"})
+        invited = await people(service.resources).create("canary.invited.name")
     assert listed.body["items"][0]["ip_address"] == ADDRESS
     assert listed.body["items"][0]["user_agent"] == USER_AGENT
 
@@ -73,6 +82,12 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         "second step": asked.body["mfa_token"].encode(),
         "TOTP secret": base64.b32decode(app.secret),
         "TOTP secret as shown": app.secret.encode(),
+        "recovery token": handed_over.recovery_token.encode(),
+        "invitation": invited.recovery_token.encode(),
+        "recovery flow": waiting_recovery.body["flow_id"].encode(),
+        "password flow": waiting_password.body["flow_id"].encode(),
+        "name that asked for a token": b"canary.asked.name",
+        "invited name": b"canary.invited.name",
         "recovery code": bytes.fromhex(codes[0].replace("-", "")),
         "recovery code as shown": codes[0].encode(),
         "record, begin": record[:32],
