@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cypher.commands.users import people
 from cypher.errors import RedisUnavailable
+from cypher.operating import people
 from tests.acceptance.authenticator import enrol, proof_of, prove, reauthenticate, start_reauthentication
 from tests.acceptance.new_passwords import (
     NEW,
