@@ -17,7 +17,6 @@ from cypher.auth.freshness import Freshness
 from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
 from cypher.auth.known_devices import KnownDevices
-from cypher.auth.limit_review import LimitReview
 from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login
 from cypher.auth.login_limits import LoginLimits
@@ -148,11 +147,6 @@ def required_password(config: Config) -> Secret:
     return config.keys.master_password
 
 
-def limit_review(open_: Resources) -> LimitReview:
-    """Wire what an operator does about limits."""
-    return LimitReview(limiter=_rate_limiter(open_), config=open_.config.limits, db=open_.db, audit=open_.audit)
-
-
 def build_services(open_: Resources) -> Services:
     """Wire the use cases."""
     config, db, audit, shared = open_.config, open_.db, open_.audit, _shared(open_)
@@ -233,7 +227,7 @@ def _shared(open_: Resources) -> _Shared:
         living=living_sessions(open_),
         devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
-        limits=RateLimits(limiter=_rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
+        limits=RateLimits(limiter=rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
     )
 
 
@@ -308,5 +302,6 @@ def living_sessions(open_: Resources) -> LivingSessions:
     )
 
 
-def _rate_limiter(open_: Resources) -> RateLimiter:
+def rate_limiter(open_: Resources) -> RateLimiter:
+    """Wire what counts attempts."""
     return RateLimiter(open_.redis, open_.index, open_.ring.epoch, open_.clock)

@@ -1,7 +1,8 @@
 """The other half of the composition root: what operators do, at the command line and over HTTP."""
 
-from cypher.app import Resources, limit_review, living_sessions, reencryption, rotation_policy
+from cypher.app import Resources, living_sessions, rate_limiter, reencryption, rotation_policy
 from cypher.auth.factor_changes import FactorReset
+from cypher.auth.limit_review import LimitReview
 from cypher.auth.people import People
 from cypher.auth.session_review import SessionReview
 from cypher.maintenance.asked_reencryption import AskedReencryption
@@ -45,6 +46,11 @@ def asked_reencryption(open_: Resources) -> AskedReencryption:
     return AskedReencryption(
         db=open_.upkeep, ring=open_.ring, audit=open_.audit, make=lambda rate: reencryption(open_, rate)
     )
+
+
+def limit_review(open_: Resources) -> LimitReview:
+    """Wire what an operator does about limits."""
+    return LimitReview(limiter=rate_limiter(open_), config=open_.config.limits, db=open_.db, audit=open_.audit)
 
 
 def factor_reset(open_: Resources) -> FactorReset:

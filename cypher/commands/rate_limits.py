@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cypher.app import Resources, limit_review
+from cypher.app import Resources
 from cypher.commands.running import JsonOption, with_resources
 from cypher.config.limits import Category
+from cypher.operating import limit_review
 
 app = typer.Typer(no_args_is_help=True, help="Limits on attempts, and who has used them up.")
 

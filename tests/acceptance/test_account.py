@@ -8,8 +8,8 @@ import pytest
 
 from cypher.auth.export import Export
 from cypher.auth.source import Source
-from cypher.commands.users import people
 from cypher.errors import RedisUnavailable, ValidationFailed
+from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.new_passwords import begin_change, begin_recovery, finish_change, finish_recovery, id_of

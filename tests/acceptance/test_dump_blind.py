@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from cypher.clock import SystemClock
-from cypher.commands.users import people
 from cypher.crypto.keyring import Purpose
+from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.new_passwords import id_of, start_change, start_recovery

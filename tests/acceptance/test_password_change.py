@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from cypher.commands.users import people
 from cypher.errors import RedisUnavailable
+from cypher.operating import people
 from tests.acceptance.authenticator import enrol, proof_of, prove, reauthenticate, start_reauthentication
 from tests.acceptance.interruptions import (
     a_disabling,

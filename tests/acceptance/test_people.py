@@ -9,8 +9,6 @@ import pytest
 
 from cypher.auth.people import People
 from cypher.auth.session_review import SessionReview
-from cypher.commands.sessions import session_review
-from cypher.commands.users import people
 from cypher.errors import (
     AccountDisabled,
     AccountLocked,
@@ -18,6 +16,7 @@ from cypher.errors import (
     RedisUnavailable,
     UsernameTaken,
 )
+from cypher.operating import people, session_review
 from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.new_passwords import NEW, begin_recovery, finish_recovery, id_of, opens, recover
 from tests.acceptance.person import Answer, Person, b64, unb64
@@ -310,7 +309,7 @@ async def test_a_deletion_by_the_operator_is_one_by_the_owner(person: Person, lo
 
 
 async def test_an_operator_sees_sessions_but_not_from_where(person: Person, login, review) -> None:
-    [session] = await review.list_sessions(id_of(login))
+    [session] = (await review.list_sessions(id_of(login))).items
     assert (str(session.id), session.username, session.aal) == (login["session"]["id"], "alice", 1)
     assert not {"ip_address", "user_agent"} & set(session.__struct_fields__)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from cypher.auth.recovery_tokens import new_recovery_token
-from cypher.commands.users import people
+from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.interruptions import (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cypher.auth.recovery_tokens import new_recovery_token
-from cypher.commands.users import people
+from cypher.operating import people
 from cypher.web.routes import ROUTES, Needs, Route
 from tests.acceptance.authenticator import enrol, proof_of, prove, start_reauthentication
 from tests.acceptance.new_passwords import any_record, any_request, begin_change, id_of

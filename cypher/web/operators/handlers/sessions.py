@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from cypher.auth.session_review import ReviewedSessions, Revocation
+from cypher.errors import NotFound
 from cypher.web.answers import answer
 from cypher.web.body import read
 from cypher.web.endpoint import endpoint
@@ -24,7 +25,7 @@ async def end_of(request: web.Request) -> web.Response:
     return answer(await request.app[OPERATIONS].sessions.revoke_of(id_in_path(request), source=source_of(request)))
 
 
-@endpoint(reads=RevocationOrder, answers={200: Revocation})
+@endpoint(reads=RevocationOrder, answers={200: Revocation}, raises=(NotFound,))
 async def end_many(request: web.Request) -> web.Response:
     """POST /admin/v1/sessions/revoke: end all sessions that match, of everybody or of somebody, or only count them.
 
