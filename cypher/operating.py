@@ -1,6 +1,6 @@
 """The other half of the composition root: what operators do, at the command line and over HTTP."""
 
-from cypher.app import Resources, living_sessions, rate_limiter, reencryption, rotation_policy
+from cypher.app import Resources, reencryption, rotation_policy
 from cypher.auth.factor_changes import FactorReset
 from cypher.auth.limit_review import LimitReview
 from cypher.auth.people import People
@@ -9,6 +9,7 @@ from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
 from cypher.maintenance.operations import Operations
 from cypher.maintenance.retirement import Retirement
+from cypher.wiring import living_sessions, rate_limiter
 
 
 def build_operations(open_: Resources) -> Operations:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address
 
-from cypher.app import Resources, background_reencryption, build_services, resources
+from cypher.app import Resources, background_reencryption, resources
 from cypher.auth import Services
 from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
@@ -18,6 +18,7 @@ from cypher.operating import build_operations
 from cypher.signals import ending
 from cypher.trail import TrailKeeping
 from cypher.web.webhook import Webhook
+from cypher.wiring import build_services
 
 logger = logging.getLogger("cypher")
 

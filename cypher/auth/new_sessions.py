@@ -83,13 +83,7 @@ class NewSessions:
         )
         if not inserted:
             raise FlowExpired
-        refresh_token = new_refresh_token()
-        await repos.refresh_tokens.insert_first(
-            token_hash=hash_token(refresh_token),
-            session_id=begun.session_id,
-            user_id=begun.user_id,
-            metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
-        )
+        refresh_token = await _insert_refresh_token(repos, begun, source)
         await repos.users.set_last_login(begun.user_id)
         session = await repos.sessions.get_session(begun.session_id)
         if session is None:
@@ -123,3 +117,15 @@ class NewSessions:
             refresh_cookie=new.refresh_cookie,
             device_token=new.device_token,
         )
+
+
+async def _insert_refresh_token(repos: Repositories, begun: BegunLogin, source: Source) -> str:
+    """Insert the first token of the session's family and return it."""
+    refresh_token = new_refresh_token()
+    await repos.refresh_tokens.insert_first(
+        token_hash=hash_token(refresh_token),
+        session_id=begun.session_id,
+        user_id=begun.user_id,
+        metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
+    )
+    return refresh_token

@@ -3,20 +3,16 @@
 It must never send, log or keep a password; what leaves this process are OPAQUE messages and bearer tokens.
 """
 
-from cypher.client.answers import (
+from cypher.client.account_answers import (
     Account,
     AccountExport,
     ActivityEntry,
     ActivityPage,
     Device,
     DeviceInfo,
-    Factors,
     ListedDevice,
-    ListedSession,
-    RegisteredUser,
-    Session,
-    TotpEnrolment,
 )
+from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
 from cypher.client.client import CypherClient
 from cypher.client.errors import (
     AccountDisabled,

@@ -1,7 +1,7 @@
 """What a person does with the account: another password, another name, export, deletion, recovery."""
 
-from cypher.client import answers, opaque
-from cypher.client.answers import Account, AccountExport
+from cypher.client import answers, opaque, requests
+from cypher.client.account_answers import Account, AccountExport
 from cypher.client.calls import REPEAT_SECONDS, Calls
 from cypher.client.transport import Call
 
@@ -16,7 +16,7 @@ class AccountCalls(Calls):
     async def rename(self, username: str) -> Account:
         """Give the account another name. Raises UsernameTaken, ValidationFailed, ReauthenticationRequired, and as
         `session`."""
-        call = Call(method="PATCH", path="/v1/account", body=answers.Username(username))
+        call = Call(method="PATCH", path="/v1/account", body=requests.Username(username))
         return await self._fetch(call, Account)
 
     async def change_password(self, new_password: str, *, revoke_others: bool = True) -> None:
@@ -26,11 +26,11 @@ class AccountCalls(Calls):
         either password may be the right one: log in to find out.
         """
         attempt = opaque.start_registration(new_password)
-        start = answers.PasswordStart(attempt.message)
+        start = requests.PasswordStart(attempt.message)
         call = Call(method="POST", path="/v1/password/start", body=start)
         started = await self._fetch(call, answers.RegistrationStarted)
         record = await opaque.finish_registration(attempt, started.registration_response, self._server_public_key)
-        finish = answers.PasswordFinish(started.flow_id, record, revoke_others)
+        finish = requests.PasswordFinish(started.flow_id, record, revoke_others)
         await self._send(Call(method="POST", path="/v1/password/finish", body=finish))
 
     async def export_account(self) -> AccountExport:
@@ -48,7 +48,7 @@ class AccountCalls(Calls):
 
         Raises RateLimited, ValidationFailed.
         """
-        call = Call(method="POST", path="/v1/recovery/request", body=answers.Username(username))
+        call = Call(method="POST", path="/v1/recovery/request", body=requests.Username(username))
         await self._transport.send(call)
 
     async def recover(self, username: str, recovery_token: str, new_password: str) -> None:
@@ -57,9 +57,9 @@ class AccountCalls(Calls):
         Raises FlowExpired for whatever is wrong with name or token, ValidationFailed, RateLimited, WrongServer.
         """
         attempt = opaque.start_registration(new_password)
-        start = answers.RecoveryStart(username, recovery_token, attempt.message)
+        start = requests.RecoveryStart(username, recovery_token, attempt.message)
         call = Call(method="POST", path="/v1/recovery/start", body=start)
         started = await self._transport.fetch(call, answers.RegistrationStarted)
         record = await opaque.finish_registration(attempt, started.registration_response, self._server_public_key)
-        finish = answers.RegistrationFinish(started.flow_id, record)
+        finish = requests.RegistrationFinish(started.flow_id, record)
         await self._transport.send(Call(method="POST", path="/v1/recovery/finish", body=finish))

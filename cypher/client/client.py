@@ -9,9 +9,10 @@ from uuid import UUID
 
 import aiohttp
 
-from cypher.client import answers, opaque
+from cypher.client import answers, opaque, requests
 from cypher.client.account import AccountCalls
-from cypher.client.answers import ActivityPage, Device, Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.account_answers import ActivityPage, Device
+from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
 from cypher.client.calls import REPEAT_SECONDS
 from cypher.client.devices import DeviceCalls
 from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
@@ -85,13 +86,13 @@ class CypherClient(AccountCalls, DeviceCalls):
         Raises UsernameTaken, ValidationFailed, RegistrationClosed, RateLimited, FlowExpired, WrongServer.
         """
         attempt = opaque.start_registration(password)
-        start = answers.RegistrationStart(username, attempt.message)
+        start = requests.RegistrationStart(username, attempt.message)
         started = await self._transport.fetch(
             Call(method="POST", path="/v1/registration/start", body=start), answers.RegistrationStarted
         )
         record = await opaque.finish_registration(attempt, started.registration_response, self._server_public_key)
         # The same flow finished twice gives the same answer: a lost one may be asked for again.
-        finish = answers.RegistrationFinish(started.flow_id, record)
+        finish = requests.RegistrationFinish(started.flow_id, record)
         done = await self._transport.fetch(
             Call(method="POST", path="/v1/registration/finish", body=finish, repeat_seconds=REPEAT_SECONDS),
             answers.Registered,
@@ -108,13 +109,13 @@ class CypherClient(AccountCalls, DeviceCalls):
         A wrong password shows here, before the second message: the service then never hears of the outcome.
         """
         attempt = opaque.start_login(password)
-        start = answers.LoginStart(username, attempt.message, self._device_token)
+        start = requests.LoginStart(username, attempt.message, self._device_token)
         started = await self._transport.fetch(
             Call(method="POST", path="/v1/login/start", body=start), answers.LoginStarted
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        finish = answers.LoginFinish(started.flow_id, ke3, device)
+        finish = requests.LoginFinish(started.flow_id, ke3, device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/finish", body=finish))
         return self._keep_session(_unless_asked(body), asked_at)
 
@@ -134,7 +135,7 @@ class CypherClient(AccountCalls, DeviceCalls):
         AccountLocked.
         """
         asked_at = self._clock.monotonic()
-        proof = answers.LoginMfa(asked.mfa_token, method, code, trust_device)
+        proof = requests.LoginMfa(asked.mfa_token, method, code, trust_device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/mfa", body=proof))
         if read(body, answers.Proof).status == "authenticated":
             return self._keep_session(body, asked_at)
@@ -146,13 +147,13 @@ class CypherClient(AccountCalls, DeviceCalls):
         FactorRequired means that `prove_factor` must follow.
         """
         attempt = opaque.start_login(password)
-        start = answers.ReauthenticationStart(attempt.message)
+        start = requests.ReauthenticationStart(attempt.message)
         started = await self._fetch(
             Call(method="POST", path="/v1/reauthentication/start", body=start), answers.LoginStarted
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        finish = answers.LoginFinish(started.flow_id, ke3)
+        finish = requests.LoginFinish(started.flow_id, ke3)
         body = await self._send(Call(method="POST", path="/v1/reauthentication/finish", body=finish))
         return await self._keep_renewed(_unless_asked(body), asked_at)
 
@@ -171,7 +172,7 @@ class CypherClient(AccountCalls, DeviceCalls):
 
         Raises MfaFailed, FactorLocked, FactorExists, FlowExpired when nothing waits, and as `session`.
         """
-        call = Call(method="POST", path="/v1/factors/totp/confirm", body=answers.TotpConfirm(code))
+        call = Call(method="POST", path="/v1/factors/totp/confirm", body=requests.TotpConfirm(code))
         return (await self._fetch(call, answers.RecoveryCodes)).recovery_codes
 
     async def remove_totp(self) -> None:

@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from cypher.app import Resources, build_services, resources
+from cypher.app import Resources, resources
 from cypher.auth import Services
 from cypher.auth.audit import Details
 from cypher.clock import Clock, SystemClock
@@ -26,6 +26,7 @@ from cypher.crypto.keyring import Purpose
 from cypher.embedded import postgres_binaries
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
+from cypher.wiring import build_services
 from tests.acceptance.person import Person
 from tests.contract import watched_client
 

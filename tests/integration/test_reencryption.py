@@ -51,6 +51,8 @@ async def insert_everything(db, people: int = 1) -> list:
     made = []
     for _ in range(people):
         user = await insert_person(db)
+        async with db.connection() as repos:
+            await repos.audit_subjects.make_secrets({user.id})
         device_id = await insert_device(db, user.id)
         family = await insert_family(db, user.id, device_id=device_id, fingerprint="fingerprint")
         async with db.transaction() as repos:
@@ -103,7 +105,7 @@ async def test_everything_moves_to_the_new_key_and_back_to_the_old_cipher(
         done = await make_run().run()
         # A refresh token has its metadata, and the first of the two a successor.
         assert (done.moved, done.unopened) == (total, 0)
-        assert await assert_all_open(db, codec, key_id) == total == 12
+        assert await assert_all_open(db, codec, key_id) == total == 13
         assert await make_run().remaining() == 0
     async with db.connection() as repos:
         assert (await repos.users.get_user(user.id)).username == user.username
@@ -305,10 +307,10 @@ async def test_the_background_sweeps_once_for_a_new_key(db, ring, codec, postgre
     assert await background.sweep() is None  # one key only
     await rotated(ring)
     assert await make_background(timedelta(0)).sweep() is None  # others may still seal under the one before
-    assert (await background.sweep()).moved == 12
+    assert (await background.sweep()).moved == 13
     assert await background.sweep() is None
     key_id = await rotated(ring)
-    assert (await background.sweep()).moved == 12
+    assert (await background.sweep()).moved == 13
     await assert_all_open(db, codec, key_id)
 
 

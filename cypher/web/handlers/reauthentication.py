@@ -10,13 +10,7 @@ from cypher.web.encoding import opaque_message, to_base64url
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
 from cypher.web.proofs import answer_proof
-from cypher.web.schema import (
-    LoginStarted,
-    MfaRequired,
-    Reauthenticated,
-    ReauthenticationFinish,
-    ReauthenticationStart,
-)
+from cypher.web.schema import LoginStarted, MfaRequired, Reauthenticated, ReauthenticationFinish, ReauthenticationStart
 from cypher.web.source import bearer_of, source_of
 
 
