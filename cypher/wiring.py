@@ -45,16 +45,7 @@ def build_services(open_: Resources) -> Services:
     access, living, endings = shared.access, shared.living, Endings(db=db, audit=audit)
     login, second_step, reauthentication = _ways_in(open_, shared)
     return Services(
-        registration=Registration(
-            db=db,
-            flows=shared.flows,
-            opaque=shared.opaque,
-            ring=open_.ring,
-            audit=audit,
-            clock=open_.clock,
-            is_open=config.registration == "open",
-            flow_lifetime=config.sessions.login_flow,
-        ),
+        registration=_registration(open_, shared),
         login=login,
         second_step=second_step,
         reauthentication=reauthentication,
@@ -125,6 +116,19 @@ def _shared(open_: Resources) -> _Shared:
         devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         limits=RateLimits(limiter=rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
+    )
+
+
+def _registration(open_: Resources, shared: _Shared) -> Registration:
+    return Registration(
+        db=open_.db,
+        flows=shared.flows,
+        opaque=shared.opaque,
+        ring=open_.ring,
+        audit=open_.audit,
+        clock=open_.clock,
+        is_open=open_.config.registration == "open",
+        flow_lifetime=open_.config.sessions.login_flow,
     )
 
 
