@@ -13,6 +13,7 @@ from cypher.auth.reauthentication import Reauthentication
 from cypher.auth.registration import Registration
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
+from cypher.auth.token_blacklist import TokenBlacklist
 from cypher.auth.tokens import Tokens
 
 
@@ -32,3 +33,8 @@ class Services:
     health: HealthCheck
     incidents: Incidents
     rate_limits: RateLimits
+
+    @property
+    def token_blacklist(self) -> TokenBlacklist:
+        """One question for a program that holds somebody's access token."""
+        return TokenBlacklist(self.tokens)
