@@ -20,6 +20,7 @@ from cypher.auth.recovery_requests import RecoveryRequests
 from cypher.auth.registration import Registration
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
+from cypher.auth.token_blacklist import TokenBlacklist
 from cypher.auth.tokens import Tokens
 
 
@@ -46,3 +47,8 @@ class Services:
     incidents: Incidents
     activity: Activity
     rate_limits: RateLimits
+
+    @property
+    def token_blacklist(self) -> TokenBlacklist:
+        """One question for a program that holds somebody's access token."""
+        return TokenBlacklist(self.tokens)

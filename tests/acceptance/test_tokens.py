@@ -74,6 +74,20 @@ async def test_an_ended_access_token_is_refused_and_its_session_goes_on(person: 
     assert (await person.session(fresh["access_token"])).status == 200
 
 
+async def test_a_token_is_blacklisted_that_has_ended_whose_session_has_ended_or_that_was_never_ours(
+    person: Person, service
+) -> None:
+    await person.register()
+    ended, logged_out, living = [(await person.login()).body["access_token"] for _ in range(3)]
+    is_blacklisted = service.services.token_blacklist.is_token_blacklisted
+    assert [await is_blacklisted(token) for token in (ended, logged_out, living)] == [False] * 3
+    await person.ask("POST", "/oauth/revoke", data={"token": ended})
+    await person.bearing("DELETE", "/v1/session", logged_out)
+    assert [await is_blacklisted(token) for token in (ended, logged_out, living)] == [True, True, False]
+    assert await is_blacklisted(f"{living[:-4]}AAAA")
+    assert await is_blacklisted("")
+
+
 async def test_a_revoked_refresh_token_ends_its_session(person: Person) -> None:
     await person.register()
     login = (await person.login()).body
