@@ -13,7 +13,7 @@ from cypher.crypto.rotation import rotate
 from cypher.maintenance import reencryption
 from cypher.maintenance.background import SETTLED, BackgroundReencryption
 from cypher.maintenance.reencryption import BATCH, Reencryption
-from cypher.repositories.sealed_columns import COLUMNS, SealedColumnsRepository
+from cypher.repositories.sealed_columns import COLUMNS, SealedColumn, SealedColumnsRepository
 from tests.factories import METADATA, as_owner, hash_of, insert_device, insert_family, insert_person, new_token
 
 CLOCK = SystemClock()
@@ -194,6 +194,23 @@ async def test_a_value_written_meanwhile_stays(
     async with db.connection() as repos:
         record = (await repos.users.find_login_record(user.username)).opaque_record
     assert record == b"new record"
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=str)
+async def test_no_column_loses_a_value_that_was_written_after_it_was_read(
+    db, ring, codec, postgres_config, column: SealedColumn
+) -> None:
+    await insert_everything(db)
+    key_id = await rotated(ring)
+    async with db.transaction() as repos:
+        old = await repos.sealed_columns.list_stale(column, key_id, column.before_all, 10)
+    new = [codec.reseal(each.sealed, each.cell, ring.primary(Purpose.DATA)) for each in old]
+    written = f"UPDATE {column.table} SET {column.column} = 'written' WHERE {column.column} = %s"
+    as_owner(postgres_config, written, old[0].sealed.ciphertext)
+    async with db.transaction() as repos:
+        assert await repos.sealed_columns.exchange(column, key_id, old, new) == len(old) - 1
+    kept = f"SELECT {column.column}_key_id FROM {column.table} WHERE {column.column} = 'written'"
+    assert as_owner(postgres_config, kept) == [(old[0].sealed.key_id,)]
 
 
 async def test_runs_side_by_side_move_everything_once(db, ring, codec, postgres_config, make_run) -> None:
