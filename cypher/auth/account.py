@@ -74,9 +74,10 @@ class Account:
         """
         async with self._db.transaction() as repos:
             await self._freshness.require(repos, session)
-            ended = await erase(repos, session.user_id)
+            # Recorded before: what goes with a person takes with it what this entry says of them.
             deleted = Happening(event=Event.ACCOUNT_DELETED, user_id=session.user_id, session_id=session.id)
             await self._audit.record(repos, deleted, source)
+            ended = await erase(repos, session.user_id)
         await self._living.bury(ended.to_bury)
 
     async def _rename(self, session: SessionView, name: str, source: Source) -> tuple[AccountView, list[UUID]]:

@@ -4,12 +4,14 @@ Its credential identifier is drawn anew each time: evaluated under a stored one,
 a guessed password is right.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
 
+from cypher.auth.types import RegistrationStarted
 from cypher.clock import new_bytes
+from cypher.ephemeral.flows import FlowStore
 from cypher.errors import FlowExpired
 from cypher.repositories import Repositories
 from cypher.repositories.accounts import CredentialState
@@ -40,6 +42,16 @@ def begin(found: CredentialState, *, credential_id: bytes, setup_id: str) -> Beg
         setup_id=setup_id,
         replaces=found.credential_id,
         sessions_revoked_at=found.sessions_revoked_at,
+    )
+
+
+async def hand_out(
+    flows: FlowStore, kind: str, pending: msgspec.Struct, response: bytes, lifetime: timedelta
+) -> RegistrationStarted:
+    """Keep what a finish will need, and return what a record is made of: the answer to every start."""
+    flow_id = await flows.put(kind, pending, lifetime)
+    return RegistrationStarted(
+        flow_id=flow_id, registration_response=response, expires_in=int(lifetime.total_seconds())
     )
 
 

@@ -63,9 +63,7 @@ class PasswordChange:
         setup_id, response = self._opaque.respond_to_registration(request, credential_id)
         begun = credentials.begin(found, credential_id=credential_id, setup_id=setup_id)
         pending = PendingPassword(session_id=session.id, begun=begun)
-        flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
-        expires_in = int(self._flow_lifetime.total_seconds())
-        return RegistrationStarted(flow_id=flow_id, registration_response=response, expires_in=expires_in)
+        return await credentials.hand_out(self._flows, KIND, pending, response, self._flow_lifetime)
 
     async def finish(
         self, session: SessionView, flow_id: str, record: bytes, *, revoke_others: bool, source: Source

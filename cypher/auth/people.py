@@ -173,8 +173,8 @@ class People:
         """Delete somebody and all that is kept of them; their name is free again."""
         async with self._db.transaction() as repos:
             await self._hold(repos, user_id)
-            ended = await erase(repos, user_id)
             await self._audit.record(repos, Happening(event=Event.USER_DELETED, user_id=user_id), source)
+            ended = await erase(repos, user_id)
         await self._living.bury(ended.to_bury)
 
     async def _hold(self, repos: Repositories, user_id: UUID) -> None:

@@ -63,9 +63,7 @@ class Recovery:
             found = await repos.recovery_tokens.find_credential(token_hash, name)
         begun = credentials.begin(found, credential_id=credential_id, setup_id=setup_id) if found else None
         pending = PendingRecovery(username=name, token_hash=token_hash, begun=begun)
-        flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
-        expires_in = int(self._flow_lifetime.total_seconds())
-        return RegistrationStarted(flow_id=flow_id, registration_response=response, expires_in=expires_in)
+        return await credentials.hand_out(self._flows, KIND, pending, response, self._flow_lifetime)
 
     async def finish(self, flow_id: str, record: bytes, source: Source) -> None:
         """Store the record (192 bytes), use up the token and end every session.

@@ -61,7 +61,7 @@ class Counted(Enum):
     """How often an address may call a route."""
 
     DEFAULT = Category.DEFAULT_ADDRESS
-    REGISTRATION = Category.REGISTRATION_ADDRESS
+    REGISTRATION = Category.REGISTRATION_ADDRESS  #: whatever tells which names are taken
     REFRESH = Category.REFRESH_ADDRESS
     RECOVERY = Category.RECOVERY_ADDRESS
     BY_LOGIN = "counted by the use case, which knows the name: auth/login_limits.py"
@@ -110,7 +110,7 @@ ROUTES = (
     Route("POST", "/v1/password/start", password.start, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/v1/password/finish", password.finish, Needs.FRESH, Counted.DEFAULT),
     Route("GET", "/v1/account", account.show, Needs.ACCESS_TOKEN, Counted.DEFAULT),
-    Route("PATCH", "/v1/account", account.change, Needs.FRESH, Counted.DEFAULT),
+    Route("PATCH", "/v1/account", account.change, Needs.FRESH, Counted.REGISTRATION),
     Route("DELETE", "/v1/account", account.delete, Needs.FRESH, Counted.DEFAULT),
     Route("GET", "/v1/account/export", account.export, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("POST", "/v1/recovery/request", recovery.ask, Needs.NOTHING, Counted.RECOVERY),

@@ -11,6 +11,7 @@ from cypher.auth.source import Source
 from cypher.errors import RedisUnavailable, ValidationFailed
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
+from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.new_passwords import begin_change, begin_recovery, finish_change, finish_recovery, id_of
 from tests.acceptance.person import Answer, Person
 from tests.factories import insert_family
@@ -127,6 +128,15 @@ async def test_no_name_is_given_while_names_are_indexed_anew(person: Person, log
     finally:
         await service.resources.db._pool.release(connection)
     assert (await rename(person, login["access_token"], "bob")).status == 200
+
+
+async def test_names_can_be_asked_for_by_renaming_no_oftener_than_by_registering(start_service, http) -> None:
+    service = await start_service(**DEFAULT_LIMITS)
+    person = Person(http, service.url, "alice")
+    await person.register()
+    token = (await person.login()).body["access_token"]
+    answers = [(await rename(person, token, "alice")).status for _ in range(5)]
+    assert answers == [200] * 4 + [429]  # the registration was the first of five
 
 
 async def test_of_a_rename_and_a_registration_of_one_name_one_gets_it(person: Person, login) -> None:

@@ -2,13 +2,20 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
 
 import pytest
 
 from cypher.errors import RedisUnavailable
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, proof_of, prove, reauthenticate, start_reauthentication
+from tests.acceptance.interruptions import (
+    a_disabling,
+    a_lock,
+    a_lock_that_passed,
+    a_recovery,
+    another_password,
+    others_ended,
+)
 from tests.acceptance.new_passwords import (
     NEW,
     any_record,
@@ -18,7 +25,6 @@ from tests.acceptance.new_passwords import (
     finish_change,
     id_of,
     opens,
-    recover,
     start_change,
 )
 from tests.acceptance.person import Person, b64, unb64
@@ -194,42 +200,15 @@ async def test_a_proof_that_grew_old_uses_up_nothing_and_changes_nothing(person:
 # -- what changed in between --------------------------------------------------------------------------------
 
 
-async def by_another_change(person: Person, service, login) -> None:
-    other = (await person.login()).body
-    assert (await change(person, other["access_token"], b"third", revoke_other_sessions=False)).status == 204
-
-
-async def by_ending_all_others(person: Person, service, login) -> None:
-    assert (await person.bearing("DELETE", "/v1/sessions?scope=others", login["access_token"])).status == 200
-
-
-async def by_a_lock(person: Person, service, login) -> None:
-    await people(service.resources).lock(id_of(login), lifetime=timedelta(hours=1))
-
-
-async def by_a_lock_that_passed(person: Person, service, login) -> None:
-    await by_a_lock(person, service, login)
-    await people(service.resources).unlock(id_of(login))
-
-
-async def by_disabling(person: Person, service, login) -> None:
-    await people(service.resources).disable(id_of(login))
-
-
-async def by_recovery(person: Person, service, login) -> None:
-    token = await people(service.resources).issue_recovery(id_of(login))
-    assert (await recover(person, token.recovery_token, b"third")).status == 204
-
-
 @pytest.mark.parametrize(
     ("event", "status"),
     [
-        (by_another_change, 410),
-        (by_ending_all_others, 410),
-        (by_a_lock, 401),
-        (by_a_lock_that_passed, 401),
-        (by_disabling, 401),
-        (by_recovery, 401),
+        (another_password, 410),
+        (others_ended, 410),
+        (a_lock, 401),
+        (a_lock_that_passed, 401),
+        (a_disabling, 401),
+        (a_recovery, 401),
     ],
 )
 async def test_a_change_cannot_end_that_began_before(person: Person, login, service, event, status: int) -> None:

@@ -24,6 +24,7 @@ from cypher.client import (
     WrongServer,
 )
 from cypher.clock import SystemClock, new_bytes
+from cypher.commands.users import people
 from tests.acceptance.authenticator import Authenticator
 
 PASSWORD = "correct hörse battery ステープル"
@@ -213,3 +214,80 @@ async def test_twenty_at_once_leave_one_person_whose_password_works(two_processe
     assert len(won) == 1
     async with CypherClient(url) as client:
         assert (await client.login(name, won[0])).username == name
+
+
+# -- the account ---------------------------------------------------------------------------------------------
+
+NEW_PASSWORD = "ein anderes Pferd"
+
+
+async def test_another_password_ends_the_others_and_this_session_goes_on(service, client, person):
+    async with CypherClient(service.url) as second:
+        await second.login(person, PASSWORD)
+        await client.change_password(NEW_PASSWORD)
+        with pytest.raises(SessionExpired):
+            await second.session()
+        with pytest.raises(InvalidCredentials):
+            await second.login(person, PASSWORD)
+        assert (await second.login(person, NEW_PASSWORD)).username == person
+        await client.change_password(PASSWORD, revoke_others=False)
+        assert (await second.session()).username == person
+    assert (await client.session()).username == person
+
+
+async def test_another_password_is_set_with_the_pinned_server_only(service, client, person):
+    async with CypherClient(service.url, server_public_key=bytes(32)) as pinned:
+        await pinned.login(person, PASSWORD)
+        with pytest.raises(WrongServer):
+            await pinned.change_password(NEW_PASSWORD)
+        with pytest.raises(WrongServer):
+            await pinned.recover(person, "cyv_x", NEW_PASSWORD)
+    assert (await client.login(person, PASSWORD)).username == person
+
+
+async def test_the_account_is_shown_renamed_exported_and_deleted(client, person):
+    account = await client.account()
+    assert (account.username, account.totp_enabled) == (person, False)
+    other = new_name()
+    assert (await client.rename(other.upper())).username == other
+    assert (await client.session()).username == other
+    exported = await client.export_account()
+    assert (exported.account.username, len(exported.sessions)) == (other, 1)
+    assert exported.sessions[0].user_agent.startswith("cypher-python/")
+    await client.delete_account()
+    assert client.tokens is None
+    with pytest.raises(InvalidCredentials):
+        await client.login(other, PASSWORD)
+    assert (await client.register(other, PASSWORD)).id != account.id
+
+
+async def test_a_name_of_somebody_else_is_refused_at_once(client, person):
+    taken = new_name()
+    await client.register(taken, PASSWORD)
+    with pytest.raises(UsernameTaken):
+        await client.rename(taken)
+    with pytest.raises(ValidationFailed):
+        await client.rename("not a name")
+
+
+async def test_an_account_is_recovered_by_a_token_and_by_nothing_else(service, client, person):
+    await client.request_recovery(person)
+    await client.request_recovery(new_name())
+    user_id = (await client.account()).id
+    token = (await people(service.resources).issue_recovery(user_id)).recovery_token
+    for name, tried in ((new_name(), token), (person, "cyv_unknown")):
+        with pytest.raises(FlowExpired):
+            await client.recover(name, tried, NEW_PASSWORD)
+    await client.recover(person, token, NEW_PASSWORD)
+    with pytest.raises(SessionExpired):
+        await client.session()
+    assert (await client.login(person, NEW_PASSWORD)).user_id == user_id
+
+
+async def test_what_needs_a_fresh_proof_says_so(service, client, person):
+    await service.execute("UPDATE user_sessions SET authenticated_at = now() - INTERVAL '1 hour'")
+    for ask in (lambda: client.change_password("x"), lambda: client.rename("x"), client.delete_account):
+        with pytest.raises(ReauthenticationRequired):
+            await ask()
+    await client.reauthenticate(PASSWORD)
+    await client.change_password(NEW_PASSWORD)

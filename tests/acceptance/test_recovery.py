@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections import Counter
-from datetime import timedelta
 
 import pytest
 
@@ -11,12 +10,19 @@ from cypher.auth.recovery_tokens import new_recovery_token
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
+from tests.acceptance.interruptions import (
+    a_disabling,
+    a_disabling_for_a_while,
+    a_lock,
+    a_lock_that_passed,
+    all_ended,
+    another_password,
+)
 from tests.acceptance.new_passwords import (
     NEW,
     any_record,
     any_request,
     begin_recovery,
-    change,
     finish_recovery,
     id_of,
     opens,
@@ -169,41 +175,15 @@ async def test_a_record_that_is_none_uses_up_nothing(person: Person, login, serv
 # -- what changed in between --------------------------------------------------------------------------------
 
 
-async def by_a_change(person: Person, service, login) -> None:
-    assert (await change(person, login["access_token"], b"third")).status == 204
-
-
-async def by_ending_all_sessions(person: Person, service, login) -> None:
-    assert (await person.bearing("DELETE", "/v1/sessions?scope=all", login["access_token"])).status == 200
-
-
-async def by_a_lock(person: Person, service, login) -> None:
-    await people(service.resources).lock(id_of(login), lifetime=timedelta(hours=1))
-
-
-async def by_a_lock_that_passed(person: Person, service, login) -> None:
-    await by_a_lock(person, service, login)
-    await people(service.resources).unlock(id_of(login))
-
-
-async def by_disabling(person: Person, service, login) -> None:
-    await people(service.resources).disable(id_of(login))
-
-
-async def by_disabling_for_a_while(person: Person, service, login) -> None:
-    await by_disabling(person, service, login)
-    await people(service.resources).enable(id_of(login))
-
-
 @pytest.mark.parametrize(
     ("event", "ends_the_token"),
     [
-        (by_a_change, True),
-        (by_ending_all_sessions, False),
-        (by_a_lock, True),
-        (by_a_lock_that_passed, True),
-        (by_disabling, True),
-        (by_disabling_for_a_while, True),
+        (another_password, True),
+        (all_ended, False),
+        (a_lock, True),
+        (a_lock_that_passed, True),
+        (a_disabling, True),
+        (a_disabling_for_a_while, True),
     ],
 )
 async def test_a_recovery_cannot_end_that_began_before(

@@ -5,11 +5,13 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,6 +22,7 @@ from cypher.config import load
 from cypher.errors import PostgresUnavailable
 from cypher.repositories.users import UserRepository
 from cypher.serving import running
+from tests.acceptance.conftest import ROOT
 from tests.acceptance.new_passwords import NEW, opens, recover
 from tests.acceptance.person import Person
 from tests.factories import as_owner
@@ -112,6 +115,22 @@ async def test_the_mailer_gets_a_signed_notice_and_its_token_recovers(serve, mai
     assert (notice["event"], notice["username"]) == ("recovery.requested", "alice")
     assert (await recover(person, notice["recovery_token"])).status == 204
     assert await opens(person, NEW)
+
+
+async def test_the_receiver_of_the_documentation_takes_it_and_nothing_else(serve, mailer: Mailer) -> None:
+    [source] = re.findall(
+        r"```python\n(import hashlib.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL
+    )
+    receiver: dict[str, Any] = {}
+    exec(source, receiver)
+    await ask(await serve())
+    [received] = await mailer.until(1)
+    is_cyphers = receiver["is_cyphers"]
+    assert is_cyphers(SECRET, received.headers, received.body)
+    assert not is_cyphers(SECRET + "x", received.headers, received.body)
+    assert not is_cyphers(SECRET, received.headers, received.body + b" ")
+    for changed in ({"Cypher-Timestamp": "1767225600"}, {"Cypher-Signature": "v1=é"}, {"Cypher-Signature": ""}):
+        assert not is_cyphers(SECRET, received.headers | changed, received.body)
 
 
 async def test_nothing_is_sent_for_a_name_that_nobody_has(serve, mailer: Mailer) -> None:

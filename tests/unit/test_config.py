@@ -376,6 +376,40 @@ def test_a_known_device_is_given_what_a_name_at_an_address_is_given() -> None:
     assert limits.of(Category.LOGIN_DEVICE) == limits.of(Category.LOGIN_NAME_ADDRESS)
 
 
+# -- recovery -------------------------------------------------------------------------------------------------
+
+WEBHOOK = {"RECOVERY_WEBHOOK": "https://mailer.example.com/hook?key=hidden-key", "RECOVERY_WEBHOOK_SECRET": "s" * 32}
+
+
+def test_a_webhook_is_off_by_default_and_needs_a_secret_that_shows_itself_nowhere() -> None:
+    assert load({}, None).recovery.webhook is None
+    webhook = load(WEBHOOK, None).recovery.webhook
+    assert webhook is not None
+    assert webhook.url.reveal() == WEBHOOK["RECOVERY_WEBHOOK"]
+    assert webhook.secret.reveal() == "s" * 32
+    assert "hidden-key" not in repr(webhook)
+    assert "sss" not in repr(webhook)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"RECOVERY_WEBHOOK_SECRET": ""}, "RECOVERY_WEBHOOK needs a RECOVERY_WEBHOOK_SECRET of 32"),
+        ({"RECOVERY_WEBHOOK_SECRET": "hidden-short"}, "RECOVERY_WEBHOOK needs a RECOVERY_WEBHOOK_SECRET of 32"),
+        ({"RECOVERY_WEBHOOK": ""}, "RECOVERY_WEBHOOK_SECRET is set without RECOVERY_WEBHOOK"),
+        ({"RECOVERY_WEBHOOK": "hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "ftp://hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https:///hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https://host:hidden-key/"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https://[hidden-key/"}, "RECOVERY_WEBHOOK must be a URL"),
+    ],
+)
+def test_a_webhook_that_cannot_serve_is_refused_without_its_value(changes: dict[str, str], said: str) -> None:
+    listed = problems({**WEBHOOK, **changes})
+    assert listed.startswith(said)
+    assert "hidden" not in listed
+
+
 # -- operators ----------------------------------------------------------------------------------------------
 
 
