@@ -1,6 +1,7 @@
 """A service whose operators' listener is open, and what stands in front of it."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -72,6 +73,13 @@ class Desk:
 
 def path_of(route: Route) -> str:
     return route.path.replace("{id}", NO_ID).replace("{key_id}", NO_KEY)
+
+
+async def printed(run_cli: Any, desk: Desk, *arguments: str) -> Any:
+    """Return what a command prints with `--json`, on the same service."""
+    outcome = await run_cli(desk.service, *arguments, "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    return json.loads(outcome.stdout)
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]

@@ -64,6 +64,11 @@ async def test_every_route_opens_for_its_scopes_and_for_no_other(desk: Desk) -> 
                 assert (answer.status, answer.body["code"]) == (403, "insufficient_scope"), (route, scope)
 
 
+async def test_head_asks_for_what_get_asks_for(desk: Desk) -> None:
+    for token, status in (("cys_wrong", 401), (await desk.token(AUDITOR), 403), (await desk.token(VIEWER), 200)):
+        assert (await desk.ask("HEAD", "/admin/v1/keys", bearer(token))).status == status
+
+
 async def test_a_token_of_several_scopes_opens_what_each_of_them_opens(desk: Desk) -> None:
     token = await desk.token(VIEWER, OPERATOR)
     opened = {

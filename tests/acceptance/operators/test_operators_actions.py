@@ -12,7 +12,7 @@ from cypher.auth.service_tokens import Scope
 from cypher.crypto.keyring import Purpose
 from cypher.web import middlewares
 from tests.acceptance.conftest import free_port
-from tests.acceptance.operators.conftest import NO_ID, NO_KEY, SCOPED, Desk, OpenDesk
+from tests.acceptance.operators.conftest import NO_ID, NO_KEY, SCOPED, Desk, OpenDesk, printed
 from tests.acceptance.person import Person
 
 KEYS, REENCRYPTION, LIMITS = "/admin/v1/keys", "/admin/v1/reencryption", "/admin/v1/rate-limits"
@@ -54,12 +54,6 @@ async def moved(desk: Desk) -> None:
 
 
 # -- the same as the commands ---------------------------------------------------------------------------------
-
-
-async def printed(run_cli, desk: Desk, *arguments: str) -> object:
-    outcome = await run_cli(desk.service, *arguments, "--json")
-    assert outcome.returncode == 0, outcome.stderr
-    return json.loads(outcome.stdout)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from cypher.web.routes import Needs
 from tests.acceptance.conftest import StartService
 from tests.acceptance.new_passwords import recover
-from tests.acceptance.operators.conftest import ASKED, NO_ID, SCOPED, Desk
+from tests.acceptance.operators.conftest import ASKED, NO_ID, SCOPED, Desk, printed
 from tests.acceptance.person import Answer, Person
 
 USERS, REVOKE = "/admin/v1/users", "/admin/v1/sessions/revoke"
@@ -34,12 +34,6 @@ def user_id(login: dict) -> str:
 
 async def operate(desk: Desk, method: str, path: str, **options) -> Answer:
     return await desk.as_("operator", method, path, **options)
-
-
-async def printed(run_cli, desk: Desk, *arguments: str) -> object:
-    outcome = await run_cli(desk.service, *arguments, "--json")
-    assert outcome.returncode == 0, outcome.stderr
-    return json.loads(outcome.stdout)
 
 
 # -- finding --------------------------------------------------------------------------------------------------
