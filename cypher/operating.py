@@ -9,6 +9,7 @@ from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
 from cypher.maintenance.operations import Operations
 from cypher.maintenance.retirement import Retirement
+from cypher.trail import audit_trail, trail_proof
 from cypher.wiring import living_sessions, rate_limiter
 
 
@@ -21,6 +22,8 @@ def build_operations(open_: Resources) -> Operations:
         factors=factor_reset(open_),
         people=people(open_),
         sessions=session_review(open_),
+        trail=audit_trail(open_),
+        proof=trail_proof(open_),
     )
 
 

@@ -1,7 +1,6 @@
 """Entries of the audit trail as people and programs read them, and the way through them page by page."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -42,11 +41,10 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     details: Details | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryPage:
+class EntryPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some entries, newest first, and where to go on; None at the end."""
 
-    items: Sequence[EntryView]
+    items: list[EntryView]
     next_cursor: str | None
 
 

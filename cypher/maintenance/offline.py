@@ -5,7 +5,8 @@ the keys is not proof either: compare them with those that the service itself sh
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from cypher.crypto import base64url
 from cypher.errors import OperatorError

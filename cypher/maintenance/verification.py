@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from cypher.clock import Clock, moment_of, month_after
 from cypher.crypto.keyring import KeyRing, Purpose
@@ -29,8 +32,7 @@ class Removed:
     entries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, and how much was looked at."""
 
     finding: Finding | None = None

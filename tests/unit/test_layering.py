@@ -55,6 +55,7 @@ BESIDE = {
     ("commands", "operating"),
     ("serving", "trail"),
     ("trail", "app"),
+    ("operating", "trail"),
     ("trail", "checkpoint_sinks"),
     ("commands", "trail"),
     ("commands", "embedded"),

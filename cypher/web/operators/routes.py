@@ -2,7 +2,7 @@
 
 from cypher.postgres import MAINTENANCE_SECONDS
 from cypher.web.handlers import description, health
-from cypher.web.operators.handlers import keys, rate_limits, reencryption, sessions, users
+from cypher.web.operators.handlers import audit, keys, rate_limits, reencryption, sessions, users
 from cypher.web.routes import Counted, Exempt, Needs, Route
 
 #: Whoever guesses at tokens is limited, whoever holds a good one never: at night nobody waits for a window to end.
@@ -26,6 +26,10 @@ ROUTES = (
     Route("POST", "/admin/v1/sessions/revoke", sessions.end_many, Needs.OPERATOR, LIMIT, PATIENT),
     Route("GET", "/admin/v1/rate-limits", rate_limits.show, Needs.OPERATOR, LIMIT),
     Route("DELETE", "/admin/v1/rate-limits", rate_limits.reset, Needs.OPERATOR, LIMIT),
+    Route("GET", "/admin/v1/audit", audit.list_page, Needs.AUDITOR, LIMIT, PATIENT),
+    Route("GET", "/admin/v1/audit/export", audit.export, Needs.AUDITOR, LIMIT, PATIENT),
+    Route("POST", "/admin/v1/audit/verify", audit.verify, Needs.AUDITOR, LIMIT, PATIENT),
+    Route("GET", "/admin/v1/audit/checkpoint", audit.checkpoint, Needs.AUDITOR, LIMIT, PATIENT),
     Route("GET", "/admin/v1/keys", keys.list_all, Needs.SEE_KEYS, LIMIT, PATIENT),
     Route("POST", "/admin/v1/keys/rotate", keys.rotate, Needs.KEY_CUSTODIAN, LIMIT, PATIENT),
     Route("POST", "/admin/v1/keys/{key_id}/destroy", keys.destroy, Needs.KEY_CUSTODIAN, LIMIT, PATIENT),

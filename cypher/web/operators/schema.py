@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from cypher.auth import trail
 from cypher.config.limits import Category
 from cypher.crypto.keyring import Algorithm, Purpose
 
@@ -50,6 +51,31 @@ class RevocationFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class RevocationOrder(msgspec.Struct, frozen=True, kw_only=True):
     filter: RevocationFilter
     dry_run: Annotated[bool, Meta(description="Only count them.")] = False
+
+
+class TrailQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries; all of what is said must hold."""
+
+    action: Annotated[str, Meta(max_length=64, description="One kind of event, as `auth.login.failed`.")] | None = None
+    user_id: UUID | None = None
+    username: Annotated[str, Meta(description="The whole name, also one that nobody has.")] | None = None
+    since: Moment | None = None
+    until: Annotated[Moment, Meta(description="Before this moment.")] | None = None
+
+    def __post_init__(self) -> None:
+        if any(not EARLIEST <= moment <= LATEST for moment in (self.since, self.until) if moment):
+            raise ValueError("out of range")
+
+    def asked(self) -> trail.TrailQuery:
+        """Return what the use case takes."""
+        return trail.TrailQuery(
+            action=self.action, user_id=self.user_id, username=self.username, since=self.since, until=self.until
+        )
+
+
+class TrailPage(TrailQuery, frozen=True, kw_only=True):
+    limit: Annotated[int, Meta(ge=1, le=trail.MOST_ON_A_PAGE)] = 100
+    cursor: Annotated[str, Meta(max_length=64, description="`next_cursor` of the page before.")] | None = None
 
 
 class KeyRotation(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,7 +56,8 @@ class Desk:
     async def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **options: Any) -> Answer:
         url = f"http://127.0.0.1:{self.server.port}{path}"
         async with self.http.request(method, url, headers=headers, **options) as response:
-            body = await response.json(content_type=None) if "json" in response.content_type else await response.text()
+            is_json = response.content_type.endswith(("/json", "+json"))
+            body = await response.json(content_type=None) if is_json else await response.text()
             return Answer(response.status, body, dict(response.headers))
 
     async def bearing(self, token: str, method: str, path: str, **options: Any) -> Answer:
