@@ -17,6 +17,7 @@ from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
+from cypher.postgres import QueryFailed
 from cypher.settings import bracketed
 from cypher.signals import unwind_on_all
 
@@ -36,6 +37,10 @@ def main() -> None:
         _refuse(str(exc) or exc.message())
     except CypherClientError as exc:
         _refuse(str(exc))
+    except QueryFailed as exc:
+        _refuse(
+            f"PostgreSQL refuses a query ({exc}). Was this database's schema changed since `cypher migrate` made it?"
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
