@@ -21,7 +21,12 @@ from cypher.postgres import QueryFailed
 from cypher.settings import bracketed
 from cypher.signals import unwind_on_all
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Cypher, an authentication service. Its settings come from the environment and from .env in this folder.",
+    pretty_exceptions_enable=False,
+)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
