@@ -17,10 +17,16 @@ from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
+from cypher.postgres import QueryFailed
 from cypher.settings import bracketed
 from cypher.signals import unwind_on_all
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Cypher, an authentication service. Its settings come from the environment and from .env in this folder.",
+    pretty_exceptions_enable=False,
+)
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
@@ -38,6 +44,10 @@ def main() -> None:
         _refuse(str(exc) or exc.message())
     except CypherClientError as exc:
         _refuse(str(exc))
+    except QueryFailed as exc:
+        _refuse(
+            f"PostgreSQL refuses a query ({exc}). Was this database's schema changed since `cypher migrate` made it?"
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -2,6 +2,10 @@
 -- Held by whoever migrates, to the end of its transaction. Its number is only ours, and nothing more.
 SELECT pg_advisory_xact_lock(4283716250917);
 
+-- name: may_create :value
+-- Whether this role can make tables where yoyo and the migrations make them.
+SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE);
+
 -- name: list_applied :many
 SELECT migration_id
   FROM _yoyo_migration

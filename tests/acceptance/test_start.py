@@ -45,8 +45,20 @@ async def test_a_schema_that_is_behind_is_refused(lived_in) -> None:
 
 async def test_the_command_line_says_it_in_one_sentence(lived_in, run_cli) -> None:
     os.chmod(lived_in.config.keys.path, 0o755)
-    outcome = await run_cli(lived_in, "keys", "status")
+    assert "chmod 700" in one_sentence(await run_cli(lived_in, "keys", "status"))
+
+
+async def test_a_schema_that_somebody_changed_is_one_sentence_as_well(lived_in, run_cli) -> None:
+    await lived_in.execute("ALTER TABLE data_keys RENAME TO theirs")
+    for command in (["serve"], ["keys", "status"]):
+        sentence = one_sentence(await run_cli(lived_in, *command))
+        assert "deployment.sql:" in sentence
+        assert "SQLSTATE 42P01" in sentence
+
+
+def one_sentence(outcome) -> str:
+    """Return what a command that refuses says."""
     assert outcome.returncode == 1
     assert outcome.stderr.startswith("cypher: ")
-    assert "Traceback" not in outcome.stderr
     assert len(outcome.stderr.strip().splitlines()) == 1
+    return outcome.stderr

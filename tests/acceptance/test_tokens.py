@@ -7,6 +7,8 @@ import jwt
 
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.clock import SystemClock
+from cypher.crypto.keyring import Purpose
+from cypher.crypto.signing import private_key
 from tests.acceptance.person import Person
 
 
@@ -157,3 +159,20 @@ async def test_tokens_with_another_signature_type_or_algorithm_are_refused(perso
     ]
     for each in forged:
         assert (await person.session(each)).status == 401
+
+
+async def test_what_our_own_keys_sign_for_something_else_is_no_access_token(person: Person, service) -> None:
+    await person.register()
+    payload = jwt.decode((await person.login()).body["access_token"], options={"verify_signature": False})
+    ring = service.resources.ring
+
+    async def status_of(purpose: Purpose, **header: str) -> int:
+        key = ring.primary(purpose)
+        token = jwt.encode(payload, private_key(key), algorithm="EdDSA", headers={"kid": key.id, **header})
+        return (await person.session(token)).status
+
+    assert await status_of(Purpose.SIGNING, typ="at+jwt") == 200
+    assert await status_of(Purpose.SIGNING, typ="JWT") == 401
+    assert await status_of(Purpose.SIGNING, typ="at+jwt", kid=ring.primary(Purpose.DATA).id) == 401
+    assert await status_of(Purpose.SIGNING, typ="at+jwt", kid="signing-20260101-00000000") == 401
+    assert await status_of(Purpose.AUDIT, typ="at+jwt") == 401

@@ -122,6 +122,20 @@ def test_nothing_listens_on_a_port_and_the_sockets_are_private(home: Path) -> No
         assert stat.S_IMODE((run / "valkey.sock").stat().st_mode) == 0o700
 
 
+def test_no_file_beside_the_data_is_open_to_others_whatever_the_umask(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        completed, embedded = complete(load({"EMBEDDED_PATH": str(home / "e")}, None))
+        assert embedded is not None
+        embedded.stop()
+    finally:
+        os.umask(before)
+    assert completed.keys.master_password
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (home / "e").iterdir() if file.is_file()}
+    assert {"postgres.log", "valkey.log", "master-password"} <= modes.keys()
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
 def test_services_role_is_no_superuser_and_owns_nothing(home: Path) -> None:
     with Embedded.start(home / "e") as embedded:
         roles = execute(
