@@ -38,6 +38,7 @@ class RingView:
 
     def infos(self) -> tuple[KeyInfo, ...]:
         """Return all that may be shown of every key, in the order in which they were made."""
+        replaced_at = self.stored.replacements()
         return tuple(
             KeyInfo(
                 id=key.id,
@@ -46,7 +47,7 @@ class RingView:
                 state=key.state,
                 created_at=key.created_at,
                 activated_at=key.activated_at,
-                replaced_at=self.stored.replaced_at(key),
+                replaced_at=replaced_at.get(key.id),
             )
             for key in self.stored.keys
         )
