@@ -32,9 +32,9 @@ class RingView:
         return None if key_id is None else self.find(key_id)
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
-        """Return the keys of a purpose that can still be met, oldest first."""
+        """Return the keys of a purpose that can still be met, oldest first: as they stand, whatever a clock said."""
         keys = (self.find(key.id) for key in self.stored.keys if key.purpose is purpose)
-        return tuple(sorted((key for key in keys if key is not None), key=lambda key: key.created_at))
+        return tuple(key for key in keys if key is not None)
 
     def infos(self) -> tuple[KeyInfo, ...]:
         """Return all that may be shown of every key, in the order in which they were made."""
