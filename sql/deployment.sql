@@ -55,26 +55,26 @@ VALUES ($1, $2)
 
 -- name: hold_data_key :value
 -- params: key_id
--- To the end of the transaction nobody takes the key from sealing. A key that was not noted yet is noted here.
-WITH noted AS (
-    INSERT INTO data_keys (key_id)
-    VALUES ($1)
-        ON CONFLICT DO NOTHING
- RETURNING key_id
-), held AS MATERIALIZED (
-    SELECT key_id
-      FROM data_keys
-     WHERE key_id = $1
-       AND retired_at IS NULL
-       FOR SHARE
-)
-SELECT EXISTS (SELECT FROM noted) OR EXISTS (SELECT FROM held);
+-- To the end of the transaction nobody takes the key from sealing; uses of it can be reserved meanwhile. NULL for a key
+-- that is retired, or was not noted yet.
+SELECT TRUE
+  FROM data_keys
+ WHERE key_id = $1
+   AND retired_at IS NULL
+   FOR KEY SHARE;
 
 -- name: retire_key :execrows
 -- params: key_id
 -- Takes a data key from sealing for good, after whoever holds it: no process reserves a use of it any more.
+WITH alone AS MATERIALIZED (
+    SELECT key_id
+      FROM data_keys
+     WHERE key_id = $1
+       FOR UPDATE
+)
 INSERT INTO data_keys AS k (key_id, retired_at)
-VALUES ($1, now())
+SELECT $1, now()
+  FROM (SELECT count(*) FROM alone) AS waited
     ON CONFLICT (key_id) DO UPDATE
    SET retired_at = coalesce(k.retired_at, now());
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("cypher.crypto")
 CONFIRMED_SECONDS = 30.0
 #: The store is not looked at for every unknown key id that stands in a row: who asks in between waits for the next.
 LOOK_SECONDS = 1.0
+#: Far more than policies that make sense come to, and fewer than a store may hold and still be read: see LARGEST.
+MOST_KEYS = 7000
 
 
 class KeyRing:
@@ -251,6 +253,11 @@ class KeyRing:
             before = require_there(self._store, self._store.read())
             self._require_ours(before)
             after = edit(before)
+            if len(before.keys) < len(after.keys) > MOST_KEYS:
+                raise KeyStoreRefused(
+                    f"The key store at {self._store.describe()} holds {MOST_KEYS} keys and takes no more; those go on. "
+                    "Raise KEY_ROTATION_OPERATIONS and KEY_ROTATION_DAYS. Nothing was changed."
+                )
             if after is not before:
                 self._store.write(replace(after, generation=before.generation + 1))
         return after is not before

@@ -98,7 +98,7 @@ def _is_forgotten(stored: StoredRing, key: StoredKey, now: datetime, policy: Rot
     """Tell whether all that a key has made has expired by itself."""
     if key.purpose not in ENDED_BY_AGE:
         return False
-    replaced_at = stored.replaced_at(key)
+    replaced_at = stored.replacements().get(key.id)
     return replaced_at is not None and now >= replaced_at + policy.afterlife(key.purpose)
 
 

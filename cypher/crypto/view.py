@@ -46,12 +46,13 @@ class RingView:
         return self.find(last[2]) if last else None
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
-        """Return the keys of a purpose that can still be met, oldest first."""
+        """Return the keys of a purpose that can still be met, oldest first: as they stand, whatever a clock said."""
         keys = (self.find(key.id) for key in self.stored.keys if key.purpose is purpose)
-        return tuple(sorted((key for key in keys if key is not None), key=lambda key: key.created_at))
+        return tuple(key for key in keys if key is not None)
 
     def infos(self) -> tuple[KeyInfo, ...]:
         """Return all that may be shown of every key, in the order in which they were made."""
+        replaced_at = self.stored.replacements()
         return tuple(
             KeyInfo(
                 id=key.id,
@@ -60,7 +61,7 @@ class RingView:
                 state=key.state,
                 created_at=key.created_at,
                 activated_at=key.activated_at,
-                replaced_at=self.stored.replaced_at(key),
+                replaced_at=replaced_at.get(key.id),
             )
             for key in self.stored.keys
         )

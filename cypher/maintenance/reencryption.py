@@ -52,6 +52,7 @@ class Reencryption:
         self._rate = rate
         self._progress = Progress()
         self._size = BATCH
+        self._noted = ""
 
     async def remaining(self) -> int:
         """Count the values that are not under the active data key."""
@@ -100,6 +101,7 @@ class Reencryption:
     async def _batch(self, column: SealedColumn, after: RowId) -> RowId | None:
         """Move the next rows; returns the last row that was looked at, None at the end of the table."""
         size = self._size
+        await self._note(self._ring.primary(Purpose.DATA))
         async with self._db.transaction() as repos:
             key = await self._ring.confirmed(Purpose.DATA)
             cells = await repos.sealed_columns.list_stale(column, key.id, after, size)
@@ -117,6 +119,13 @@ class Reencryption:
             locked_seconds=max(done.locked_seconds, locked),
         )
         return cells[-1].row_id if len(cells) == size else None
+
+    async def _note(self, key: Key) -> None:
+        """See to it that the database knows the key, so that it can be held."""
+        if key.id != self._noted:
+            async with self._db.connection() as repos:
+                await repos.deployment.insert_data_key(key.id)
+            self._noted = key.id
 
     async def _exchange(
         self, repos: Repositories, column: SealedColumn, key: Key, old: Sequence[SealedCell], new: Sequence[Sealed]

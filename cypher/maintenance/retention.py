@@ -67,7 +67,7 @@ class Retention:
 
 
 def _is_replaced(stored: StoredRing, key: StoredKey, long_ago: datetime) -> bool:
-    replaced_at = stored.replaced_at(key)
+    replaced_at = stored.replacements().get(key.id)
     return (
         key.purpose is Purpose.AUDIT_DATA
         and key.state is State.DECRYPT_ONLY

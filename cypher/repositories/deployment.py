@@ -65,7 +65,10 @@ class DeploymentRepository:
         return await self._run.execrows(sql.reserve_operations, key_id, operations, most) == 1
 
     async def hold_data_key(self, key_id: str) -> bool:
-        """Keep a data key from being taken from sealing, to the end of the transaction; False when it was already."""
+        """Keep a data key from being taken from sealing, to the end of the transaction.
+
+        False when it was already, or was not noted yet.
+        """
         return bool(await self._run.value(sql.hold_data_key, key_id))
 
     async def retire_key(self, key_id: str) -> None:

@@ -223,15 +223,19 @@ async def test_a_key_is_taken_from_sealing_only_when_no_sweep_is_about_to_write_
     db, ring: KeyRing, postgres_config
 ) -> None:
     key_id = ring.primary(Purpose.DATA).id
-    async with db.transaction() as sweeping:
+    async with db.connection() as repos:
+        assert not await repos.deployment.hold_data_key(key_id)  # it was not noted yet
+        await repos.deployment.insert_data_key(key_id)
+    async with db.transaction() as sweeping, db.connection() as repos:
         assert await sweeping.deployment.hold_data_key(key_id)
-        async with db.connection() as repos:
-            with pytest.raises(PostgresUnavailable):  # the lock is not given within half a second
-                await repos.deployment.retire_key(key_id)
+        # Nobody who seals is held up, and no other sweep.
+        assert await repos.deployment.reserve_operations(key_id, 1, None)
+        assert await repos.deployment.hold_data_key(key_id)
+        with pytest.raises(PostgresUnavailable):  # the lock is not given within half a second
+            await repos.deployment.retire_key(key_id)
     async with db.connection() as repos:
         await repos.deployment.retire_key(key_id)
         assert not await repos.deployment.hold_data_key(key_id)
-        assert await repos.deployment.hold_data_key("data-20270101-00000000")
 
 
 WRITER = """

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from cypher.crypto.keyring import KeyRing, Purpose, State
-from cypher.crypto.keystore import KeyStore
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
 from tests.cuts import Act, Cut, kill_after, kill_before, killed_in_a_fork
@@ -28,6 +27,7 @@ from tests.integration.key_stores.places import (
     given_to_a_child,
     make_ring,
 )
+from tests.rings import opened, secrets_of
 
 NEW_PASSWORD = "another horse, another battery, and some staples"
 OPERATIONS = {
@@ -56,26 +56,18 @@ needs_strace = pytest.mark.skipif(
 )
 
 
-def opened(store: KeyStore) -> KeyRing:
-    """Open a ring with the new password or with the old one."""
-    try:
-        return KeyRing.open(store, PASSWORD, CLOCK)
-    except KeyStoreRefused:
-        return KeyRing.open(store, NEW_PASSWORD, CLOCK)
-
-
-def secrets_of(ring: KeyRing) -> dict[str, bytes]:
-    return {key.id: key.secret for purpose in Purpose for key in ring.live(purpose)}
+def ring_at(place: Place) -> KeyRing:
+    return opened(place.store(), PASSWORD, NEW_PASSWORD, CLOCK)
 
 
 def assert_old_or_new(place: Place, before: KeyRing) -> KeyRing:
     """What is there opens, holds every key, and can be written again; returns it."""
-    ring = opened(place.store())
+    ring = ring_at(place)
     assert ring.generation in (before.generation, before.generation + 1)
     assert secrets_of(ring).items() >= secrets_of(before).items()
     assert [key.state for key in ring.live(Purpose.DATA)].count(State.ACTIVE) == 1
     rotate(ring, Purpose.DATA)
-    return opened(place.store())
+    return ring_at(place)
 
 
 @pytest.fixture
@@ -116,7 +108,7 @@ def cut_off(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act:
 @pytest.mark.parametrize("act", [kill_before, kill_after])
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_a_process_killed_at_any_statement_leaves_a_ring_that_opens(in_postgres, operation, act) -> None:
-    at, ring = 1, opened(in_postgres.store())
+    at, ring = 1, ring_at(in_postgres)
     while killed_in_a_fork(cut_off, operation, ring, at, act):
         at, ring = at + 1, assert_old_or_new(in_postgres, ring)
     assert at >= 12
@@ -126,7 +118,7 @@ def test_a_process_killed_at_any_statement_leaves_a_ring_that_opens(in_postgres,
 @pytest.mark.parametrize("sqlstate", ["53100", "58030"], ids=["disk full", "broken disk"])
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_a_server_without_a_disk_leaves_the_old_ring_and_says_so(in_postgres, operation, sqlstate: str) -> None:
-    ring, before = opened(in_postgres.store()), in_postgres.content()
+    ring, before = ring_at(in_postgres), in_postgres.content()
     as_owner(
         in_postgres.config,
         "CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql"
@@ -143,7 +135,7 @@ def test_a_server_without_a_disk_leaves_the_old_ring_and_says_so(in_postgres, op
     assert in_postgres.content() == before
     as_owner(in_postgres.config, "DROP TRIGGER fail ON encryption_keys")
     operation(ring)
-    assert_old_or_new(in_postgres, opened(in_postgres.store()))
+    assert_old_or_new(in_postgres, ring_at(in_postgres))
 
 
 # -- a directory, as the kernel sees it -------------------------------------------------------------------------
@@ -166,7 +158,7 @@ def traced(place: DirectoryPlace, argument: str, call: str, nth: int, done: str)
 @pytest.mark.parametrize(("call", "nth"), CALLS)
 @pytest.mark.parametrize("argument", ["rotation", NEW_PASSWORD], ids=OPERATIONS)
 def test_a_process_killed_in_the_kernel_leaves_a_ring_that_opens(in_a_directory, argument: str, call, nth) -> None:
-    ring = opened(in_a_directory.store())
+    ring = ring_at(in_a_directory)
     done = traced(in_a_directory, argument, call, nth, "signal=KILL")
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "open\n")
     assert_old_or_new(in_a_directory, ring)
@@ -178,7 +170,7 @@ def test_a_process_killed_in_the_kernel_leaves_a_ring_that_opens(in_a_directory,
 @pytest.mark.parametrize(("call", "nth"), CALLS)
 @pytest.mark.parametrize("argument", ["rotation", NEW_PASSWORD], ids=OPERATIONS)
 def test_a_disk_that_fails_leaves_a_ring_that_opens(in_a_directory, argument: str, call, nth, error: str) -> None:
-    ring = opened(in_a_directory.store())
+    ring = ring_at(in_a_directory)
     done = traced(in_a_directory, argument, call, nth, f"error={error}")
     assert (done.returncode, done.stdout) == (1, "open\n")
     assert "cypher.errors.KeyStoreRefused" in done.stderr

@@ -15,6 +15,7 @@ from cypher.crypto.keyring import KeyRing, Purpose, State
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
 from tests.cuts import Act, Cut, broken_disk, kill_after, kill_before, killed_in_a_fork, no_space
+from tests.rings import opened, secrets_of
 
 NEW_PASSWORD = "another horse, another battery, and some staples"
 OPERATIONS = {
@@ -57,25 +58,14 @@ def calls_of(operation: Callable[[KeyRing], object], ring: KeyRing) -> list[str]
     return cut.calls
 
 
-def opened(store, password: str, clock) -> KeyRing:
-    try:
-        return KeyRing.open(store, password, clock)
-    except KeyStoreRefused:
-        return KeyRing.open(store, NEW_PASSWORD, clock)
-
-
-def secrets_of(ring: KeyRing) -> dict[str, bytes]:
-    return {key.id: key.secret for purpose in Purpose for key in ring.live(purpose)}
-
-
 def assert_old_or_new(store, password: str, clock, before: dict[str, bytes], generation: int) -> None:
     """The store opens with the one password or the other, holds every key, and can be written again."""
-    ring = opened(store, password, clock)
+    ring = opened(store, password, NEW_PASSWORD, clock)
     assert ring.generation in (generation, generation + 1)
     assert secrets_of(ring).items() >= before.items()
     assert [key.state for key in ring.live(Purpose.DATA)].count(State.ACTIVE) == 1
     rotate(ring, Purpose.DATA)
-    assert secrets_of(opened(store, password, clock)).items() >= before.items()
+    assert secrets_of(opened(store, password, NEW_PASSWORD, clock)).items() >= before.items()
 
 
 def cut_off(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act: Act) -> None:
@@ -100,7 +90,7 @@ def test_a_process_killed_anywhere_leaves_a_store_that_opens(ring, store, passwo
     while killed_in_a_fork(cut_off, operation, first, at, act):
         assert_old_or_new(store, password, clock, before, first.generation)
         # The next round begins under the password that the round before has left.
-        first = opened(store, password, clock)
+        first = opened(store, password, NEW_PASSWORD, clock)
         at += 1
     assert at >= 8
     assert_old_or_new(store, password, clock, before, first.generation)
@@ -117,7 +107,7 @@ def test_a_call_that_fails_leaves_a_store_that_opens_and_says_so(
     assert "replace" in names
     refused = 0
     for at in range(1, len(names) + 1):
-        current = opened(store, password, clock)
+        current = opened(store, password, NEW_PASSWORD, clock)
         generation, content = current.generation, file.read_bytes()
         refusal = refusal_of(operation, current, at, act)
         if refusal is not None:
