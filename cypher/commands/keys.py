@@ -161,7 +161,7 @@ async def _rewrap(config: Config, password: str, rounds: int | None) -> None:
 
 @app.command()
 def rotate_index() -> None:
-    """Index every name under a new key. Logins go on; registration and renaming answer 503 until it is done."""
+    """Index every name and device under a new key. Logins go on; nobody registers or is renamed (503) meanwhile."""
 
     async def index(open_: Resources) -> None:
         print("The new key is made known to every instance first, and at the end again: 35 s each.", file=sys.stderr)

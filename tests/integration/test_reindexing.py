@@ -346,8 +346,8 @@ async def test_logins_that_race_with_it_find_each_device_once(
                 continue
             found.setdefault(name, set()).add(device_id)
 
-    # A run waits until every process has seen the key: half a second is enough for these two.
-    patient = Reindexing(db=db, ring=ring, audit=Audit(CLOCK, BlindIndex(ring)), clock=CLOCK, settle_seconds=0.5)
+    # A run waits until every process has seen the key: a second is enough for these two.
+    patient = Reindexing(db=db, ring=ring, audit=Audit(CLOCK, BlindIndex(ring)), clock=CLOCK, settle_seconds=1)
     racing = [asyncio.create_task(logging_in(*who)) for who in ((db, ring), (their_db, theirs)) * 2]
 
     async def looking() -> None:
