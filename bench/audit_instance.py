@@ -69,9 +69,8 @@ class Instance:
 
     async def _insert(self, shape: Shape) -> None:
         for _ in range(shape.transactions):
-            columns = zip(*self._sealed.pop(), strict=True)
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(sql.insert_entries.sql, *columns)
+                await connection.executemany(sql.insert_entry.sql, self._sealed.pop())
 
     def _entry(self) -> AuditEntry:
         now = self._open.clock.now()

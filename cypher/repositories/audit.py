@@ -77,8 +77,7 @@ class AuditRepository:
 
         Raises KeyError for a person who is not in `secrets`.
         """
-        rows = await self.seal_rows(entries, secrets)
-        await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
+        await self._run.each(sql.insert_entry, await self.seal_rows(entries, secrets))
 
     async def seal_rows(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[tuple[object, ...]]:
         """Return the rows of entries, as they are inserted: the columns of a head, then those that are sealed."""
