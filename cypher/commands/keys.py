@@ -23,6 +23,7 @@ from cypher.config import Config, KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
 from cypher.crypto.rotation import rotate as rotate_key
 from cypher.errors import OperatorError, SettingsRefused
+from cypher.maintenance.background import reencrypted
 from cypher.maintenance.key_identity import note_ring
 from cypher.maintenance.key_status import key_status
 from cypher.maintenance.reindexing import Reindexing
@@ -92,6 +93,8 @@ def reencrypt(
             done = await sweep.run(
                 lambda now: progress.update(task, completed=min(now.moved, total), description=now.column)
             )
+        if done.moved:
+            await _record(open_, reencrypted(done, open_.ring.primary(Purpose.DATA).id, by_itself=False))
         print(f"{done.moved} values were moved to {open_.ring.primary(Purpose.DATA).id}.")
         if done.unopened:
             raise OperatorError(f"{done.unopened} values do not open and stay as they are; the log names them.")
