@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.harness import Result, measure
-from bench.scenarios import codec, http, reencryption
+from bench.scenarios import audit, codec, http, login, reencryption
 from cypher.app import resources
 from cypher.clock import SystemClock
 from cypher.config import Config, load
@@ -30,6 +30,8 @@ async def run(config: Config, duration: float) -> list[Result]:
     async with running(config, SystemClock(), port=0) as listeners, resources(config, SystemClock()) as open_:
         results = [await measure(scenario, duration=duration) async for scenario in codec.scenarios(open_)]
         results += [await measure(scenario, duration=duration) async for scenario in reencryption.scenarios(open_)]
+        results += [await measure(scenario, duration=duration) async for scenario in audit.scenarios(open_)]
+        results += [await measure(scenario, duration=duration) async for scenario in login.scenarios(open_)]
         async for scenario in http.scenarios(f"http://127.0.0.1:{listeners.public.port}"):
             results.append(await measure(scenario, duration=duration))
     return results

@@ -104,7 +104,11 @@ def reencryption(open_: Resources, rate: int | None) -> Reencryption:
 def background_reencryption(open_: Resources) -> BackgroundReencryption:
     """Wire the re-encryption that nobody has to ask for."""
     return BackgroundReencryption(
-        db=open_.upkeep, ring=open_.ring, clock=open_.clock, make=lambda: reencryption(open_, RATE)
+        db=open_.upkeep,
+        ring=open_.ring,
+        audit=open_.audit,
+        clock=open_.clock,
+        make=lambda: reencryption(open_, RATE),
     )
 
 

@@ -97,6 +97,6 @@ class Counted:
 
 def word(text: str | None) -> str | None:
     """Return a text as it may stand in a clear column: short, and without what no terminal or database takes."""
-    if text is None:
-        return None
+    if text is None or (len(text) <= LONGEST_WORD and text.isprintable()):
+        return text
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:LONGEST_WORD])

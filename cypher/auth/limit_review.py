@@ -111,10 +111,26 @@ class LimitReview:
         """
         canonical = canonical_identifier(category, identifier)
         async with self._db.transaction() as repos:
-            happening = Happening(event=Event.RATE_LIMIT_RESET, reason=category.value, note=canonical)
-            await self._audit.record(repos, happening, source)
+            await self._audit.record(repos, await _happening(repos, category, canonical), source)
         was_counted = await self._limiter.reset(identifier=canonical, category=category)
         return ResetSubject(category=category, identifier=canonical, was_counted=was_counted)
+
+
+async def _happening(repos: Repositories, category: Category, canonical: str) -> Happening:
+    """Return what a reset is recorded as: a name as its owner's, so that it can be erased, or else as an index."""
+    name: str | None = None
+    rest: str | None = canonical
+    if category in (Category.LOGIN_NAME, Category.LOGIN_NAME_ADDRESS):
+        name, _, address = canonical.partition(" ")
+        rest = address or None
+    user = await repos.users.find_by_username(name) if name else None
+    return Happening(
+        event=Event.RATE_LIMIT_RESET,
+        reason=category.value,
+        user_id=user.id if user else None,
+        username=name,
+        note=rest,
+    )
 
 
 def canonical_identifier(category: Category, text: str) -> str:

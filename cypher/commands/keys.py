@@ -21,6 +21,7 @@ from cypher.commands.running import JsonOption, id_column, run, servers, with_re
 from cypher.config import Config, KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, Purpose, State
 from cypher.errors import OperatorError, SettingsRefused
+from cypher.maintenance.background import reencrypted
 from cypher.maintenance.key_custody import KeyView
 from cypher.maintenance.key_identity import note_ring
 from cypher.maintenance.reindexing import Reindexing
@@ -90,6 +91,8 @@ def reencrypt(
             done = await sweep.run(
                 lambda now: bar.update(task, completed=min(now.moved, total), description=now.column)
             )
+        if done.moved:
+            await _record(open_, reencrypted(done, open_.ring.primary(Purpose.DATA).id, by_itself=False))
         print(f"{done.moved} values were moved to {open_.ring.primary(Purpose.DATA).id}.")
         if done.unopened:
             raise OperatorError(f"{done.unopened} values do not open and stay as they are; the log names them.")

@@ -7,7 +7,6 @@ import base64
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -81,25 +80,20 @@ class FieldCodec:
         self._ring = ring
         self._uses = uses or Uncounted()
 
-    async def seal(
-        self,
-        plaintext: bytes,
-        cell: Cell,
-        purpose: Purpose = Purpose.DATA,
-        *,
-        at: datetime | None = None,
-        further: bytes | None = None,
-    ) -> Sealed:
-        """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late.
-
-        `at` picks, of keys that each serve a month, the one of that moment. `further` (32 bytes) is a second secret
-        without which the value does not open either: who destroys it makes unreadable what a key of the ring that
-        many values share must not be destroyed for.
-        """
-        key = await self._ring.confirmed(purpose, at)
+    async def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
+        """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late."""
+        key = await self._ring.confirmed(purpose)
         while purpose in COUNTED and not self._uses.take(key.id):
             await self._uses.reserve(key)
             key = await self._ring.confirmed(purpose)
+        return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
+
+    def seal_under(self, key: Key, plaintext: bytes, cell: Cell, *, further: bytes | None = None) -> Sealed:
+        """Seal a value under a key whose uses are not counted, and which the ring has just confirmed.
+
+        `further` (32 bytes) is a second secret without which the value does not open either. Whoever destroys it makes
+        unreadable what a key that many values share must not be destroyed for.
+        """
         return Sealed(_encrypt(key, plaintext, cell.info(), further), key.id)
 
     async def open(self, sealed: Sealed, cell: Cell, *, further: bytes | None = None) -> bytes:

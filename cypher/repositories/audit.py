@@ -1,15 +1,17 @@
 """The audit trail: entries are added, each under a keyed hash of all that it says. Nothing here changes one."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
+from struct import Struct
 from typing import Literal
 from uuid import UUID
 
 from cypher import sqlfiles
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
-from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.crypto.mac import keyed_hash
 from cypher.postgres import Executor
 
@@ -37,6 +39,10 @@ class EntryHead:
     subject_index: bytes | None
 
 
+#: After this many, about a millisecond, the requests of the same process have their turn.
+SLICE = 25
+#: What stands before a value in `canonical`.
+VALUE = Struct(">BI").pack
 #: The columns of a head, in the order of the table.
 COLUMNS = tuple(field.name for field in fields(EntryHead))
 CLEAR = attrgetter(*COLUMNS)
@@ -71,8 +77,17 @@ class AuditRepository:
 
         Raises KeyError for a person who is not in `secrets`.
         """
-        rows = [await self._row(entry, secrets) for entry in entries]
-        await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
+        await self._run.each(sql.insert_entry, await self.seal_rows(entries, secrets))
+
+    async def seal_rows(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[tuple[object, ...]]:
+        """Return the rows of entries, as they are inserted: the columns of a head, then those that are sealed."""
+        rows = []
+        for number, entry in enumerate(entries, start=1):
+            key = await self._ring.confirmed(Purpose.AUDIT_DATA, entry.occurred_at)
+            rows.append(self._row(entry, key, secrets))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return rows
 
     async def make_partitions(self) -> int:
         """Make the partitions of the months to come; returns how many were missing."""
@@ -93,17 +108,12 @@ class AuditRepository:
         """Tell whether the details of any entry are sealed under a key. May read the whole trail."""
         return bool(await self._run.value(sql.uses_key, key_id))
 
-    async def _row(self, entry: AuditEntry, secrets: Mapping[UUID, bytes]) -> tuple[object, ...]:
-        details = await self._codec.seal(
-            entry.details,
-            cell_of(entry),
-            Purpose.AUDIT_DATA,
-            at=entry.occurred_at,
-            further=secrets[entry.user_id] if entry.user_id else None,
-        )
-        key = self._ring.primary(Purpose.AUDIT_MAC)
-        entry_hash = keyed_hash(key, canonical(entry, details))
-        return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, key.id)
+    def _row(self, entry: AuditEntry, key: Key, secrets: Mapping[UUID, bytes]) -> tuple[object, ...]:
+        further = secrets[entry.user_id] if entry.user_id else None
+        details = self._codec.seal_under(key, entry.details, cell_of(entry), further=further)
+        mac_key = self._ring.primary(Purpose.AUDIT_MAC)
+        entry_hash = keyed_hash(mac_key, canonical(entry, details))
+        return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, mac_key.id)
 
 
 def cell_of(entry: EntryHead) -> Cell:
@@ -134,11 +144,12 @@ def canonical(entry: EntryHead, details: Sealed) -> bytes:
         details.ciphertext,
         details.key_id,
     )
-    return b"cypher/v1/audit\x00" + b"".join(_framed(column) for column in columns)
-
-
-def _framed(column: str | bytes | None) -> bytes:
-    if column is None:
-        return b"\x00"
-    raw = column.encode() if isinstance(column, str) else column
-    return b"\x01" + len(raw).to_bytes(4, "big") + raw
+    message = bytearray(b"cypher/v1/audit\x00")
+    for column in columns:
+        if column is None:
+            message += b"\x00"
+        else:
+            raw = column.encode() if isinstance(column, str) else column
+            message += VALUE(1, len(raw))
+            message += raw
+    return bytes(message)

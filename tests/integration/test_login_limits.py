@@ -19,7 +19,7 @@ from cypher.ephemeral.decisions import Hit
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.errors import OperatorError, RateLimited
 from cypher.settings import Limit
-from tests.factories import as_owner
+from tests.factories import as_owner, insert_person
 
 HOUR = timedelta(hours=1)
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.1"
@@ -324,3 +324,15 @@ def test_an_identifier_of_a_wrong_form_is_said_in_a_sentence(category, text):
 async def test_a_limit_that_is_off_has_nothing_to_show(desk):
     with pytest.raises(OperatorError, match="off"):
         await desk.review.show(Category.REFRESH_ADDRESS, HERE)
+
+
+async def test_a_reset_names_the_person_only_where_it_can_be_erased(desk, db, postgres_config):
+    person = await insert_person(db, "alice")
+    await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"ALICE {HERE}")
+    await desk.review.reset(Category.LOGIN_NAME, "nobody")
+    rows = as_owner(
+        postgres_config,
+        "SELECT user_id, subject_index IS NOT NULL FROM audit_logs WHERE action = %s ORDER BY id",
+        *RESET,
+    )
+    assert rows == [(person.id, False), (None, True)]

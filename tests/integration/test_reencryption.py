@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from cypher.auth.audit import Audit
 from cypher.clock import SystemClock
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import Algorithm, KeyRing, Purpose
 from cypher.crypto.rotation import rotate
@@ -313,7 +315,8 @@ async def test_moving_is_not_counted_as_use(db, ring, leases, postgres_config) -
 @pytest.fixture
 def make_background(db, ring, make_run):
     def make(ahead: timedelta = SETTLED + timedelta(seconds=1), run=None) -> BackgroundReencryption:
-        return BackgroundReencryption(db=db, ring=ring, clock=Later(ahead), make=run or make_run)
+        audit = Audit(CLOCK, BlindIndex(ring))
+        return BackgroundReencryption(db=db, ring=ring, audit=audit, clock=Later(ahead), make=run or make_run)
 
     return make
 
@@ -329,6 +332,8 @@ async def test_the_background_sweeps_once_for_a_new_key(db, ring, codec, postgre
     key_id = await rotated(ring)
     assert (await background.sweep()).moved == 13
     await assert_all_open(db, codec, key_id)
+    recorded = "SELECT count(*) FROM audit_logs WHERE action = 'crypto.reencryption.completed'"
+    assert as_owner(postgres_config, recorded) == [(2,)]
 
 
 async def test_one_instance_at_a_time_sweeps_in_the_background(db, ring, codec, make_run, make_background) -> None:

@@ -43,10 +43,9 @@ def test_the_next_months_key_is_made_ahead_once(ring: KeyRing, clock) -> None:
 async def test_an_entry_is_sealed_with_its_months_key_before_anybody_has_turned_the_page(ring: KeyRing, clock) -> None:
     november = ring.primary(Purpose.AUDIT_DATA).id
     (december,) = keep_months(ring, clock.now())
-    codec = FieldCodec(ring)
 
     async def key_of(moment: datetime) -> str:
-        return (await codec.seal(b"x", CELL, Purpose.AUDIT_DATA, at=moment)).key_id
+        return (await ring.confirmed(Purpose.AUDIT_DATA, moment)).id
 
     async def keys() -> list[str]:
         return [await key_of(moment) for moment in (DECEMBER - MOMENT, DECEMBER, JANUARY - MOMENT)]
@@ -91,7 +90,7 @@ def test_rings_that_turn_the_page_at_once_make_one_key(ring: KeyRing, store, pas
 
 async def test_a_value_with_a_further_secret_opens_with_both_or_not_at_all(ring: KeyRing) -> None:
     codec, further = FieldCodec(ring), b"s" * 32
-    sealed = await codec.seal(b"alice", CELL, Purpose.AUDIT_DATA, further=further)
+    sealed = codec.seal_under(ring.primary(Purpose.AUDIT_DATA), b"alice", CELL, further=further)
     assert await codec.open(sealed, CELL, further=further) == b"alice"
     for wrong in (None, b"t" * 32, b""):
         with pytest.raises(FieldDoesNotOpen):
