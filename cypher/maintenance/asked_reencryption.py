@@ -14,6 +14,7 @@ from cypher.auth.events import Event
 from cypher.auth.source import Source
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.errors import Unavailable
+from cypher.maintenance.background import reencrypted
 from cypher.maintenance.reencryption import Reencryption
 from cypher.postgres import Database
 from cypher.repositories import Repositories
@@ -86,7 +87,8 @@ class AskedReencryption:
             async with self._db.transaction() as repos:
                 if not await repos.deployment.try_asked_reencryption():
                     return
-                await self._record(Event.REENCRYPTION_STARTED, f"{rate or 'any number of'} values a second", source)
+                note = f"{rate or 'any number of'} values a second"
+                await self._record(Happening(event=Event.REENCRYPTION_STARTED, note=note), source)
                 begun.set()
                 await self._move(rate, source)
         except Unavailable:
@@ -96,11 +98,9 @@ class AskedReencryption:
 
     async def _move(self, rate: int | None, source: Source) -> None:
         done = await self._make(rate).run()
-        key_id = self._ring.primary(Purpose.DATA).id
-        note = f"{done.moved} values were moved to {key_id}, {done.unopened} do not open"
-        await self._record(Event.REENCRYPTION_COMPLETED, note, source)
+        await self._record(reencrypted(done, self._ring.primary(Purpose.DATA).id, by_itself=False), source)
 
-    async def _record(self, event: Event, note: str, source: Source) -> None:
+    async def _record(self, happening: Happening, source: Source) -> None:
         # On a connection of its own: what is written under the lock would not be seen before the end.
         async with self._db.transaction() as repos:
-            await self._audit.record(repos, Happening(event=event, note=note), source)
+            await self._audit.record(repos, happening, source)
