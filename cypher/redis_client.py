@@ -15,10 +15,10 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
-from cypher.coalescing import Coalescer
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
 from cypher.redis_servers import CONNECTIONS, AnyRedis, connect
+from cypher.shared_lookups import SharedLookups
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class RedisClient:
         # The driver's own pools raise when they are empty, or cost more than this for each call.
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
-        self._values = Coalescer(self._get_each, most=SLICE, turns=TURNS)
+        self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:

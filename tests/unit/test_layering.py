@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "operator_errors", "clock", "coalescing", "signals", "__version__"},
+    {"errors", "operator_errors", "clock", "shared_lookups", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
     {"postgres", "postgres_keys", "redis_client", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
