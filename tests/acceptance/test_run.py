@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from cypher.client import CypherClient
@@ -133,7 +134,13 @@ async def test_a_second_one_with_another_port_joins_and_the_last_one_stops_the_s
     one = start_run(folder)
     await register(one.url, "ada")
     two = start_run(folder)
-    await log_in(two.url, "ada")
+    async with CypherClient(one.url) as client, aiohttp.ClientSession() as http:
+        await client.login("ada", PASSWORD)
+        headers = {"Authorization": f"Bearer {await client.access_token()}"}
+        for status in (200, 401):  # also of an instance that names another origin as its own
+            async with http.get(f"{two.url}/v1/session", headers=headers) as answer:
+                assert answer.status == status
+            await client.logout()
     assert one.end()[0] == 0
     await log_in(two.url, "ada")
     assert two.end()[0] == 0
