@@ -49,6 +49,12 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
+def _as_in_a_terminal() -> None:
+    """Hear what whoever runs the tests may have ignored: in the background, or by `nohup`."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [python, str(ROOT / "run.py")],
@@ -58,8 +64,7 @@ def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As a terminal does; who runs the tests in the background may have it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_as_in_a_terminal,
         user=uid,
         group=uid,
         extra_groups=None if uid is None else [],
