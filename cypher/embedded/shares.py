@@ -58,7 +58,7 @@ class Embedded:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = path.resolve()
-            with ExitStack() as undo, locked(path / "lock"):
+            with locked(path / "lock"), ExitStack() as undo:
                 embedded = cls(Place.at(path))
                 undo.callback(embedded._leave)
                 embedded._share = share(path / "in-use")

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from cypher.client import CypherClient
@@ -48,6 +49,12 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
+def _as_in_a_terminal() -> None:
+    """Hear what whoever runs the tests may have ignored: in the background, or by `nohup`."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [python, str(ROOT / "run.py")],
@@ -57,8 +64,7 @@ def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As a terminal does; who runs the tests in the background may have it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_as_in_a_terminal,
         user=uid,
         group=uid,
         extra_groups=None if uid is None else [],
@@ -133,7 +139,13 @@ async def test_a_second_one_with_another_port_joins_and_the_last_one_stops_the_s
     one = start_run(folder)
     await register(one.url, "ada")
     two = start_run(folder)
-    await log_in(two.url, "ada")
+    async with CypherClient(one.url) as client, aiohttp.ClientSession() as http:
+        await client.login("ada", PASSWORD)
+        headers = {"Authorization": f"Bearer {await client.access_token()}"}
+        for status in (200, 401):  # also of an instance that names another origin as its own
+            async with http.get(f"{two.url}/v1/session", headers=headers) as answer:
+                assert answer.status == status
+            await client.logout()
     assert one.end()[0] == 0
     await log_in(two.url, "ada")
     assert two.end()[0] == 0
