@@ -118,6 +118,11 @@ def connect_as_owner(config: PostgresConfig) -> psycopg.Connection:
     )
 
 
+def connect_as_service(config: PostgresConfig) -> psycopg.Connection:
+    """Open a connection with the rights of the running service; each statement commits."""
+    return connect_as_owner(replace(config, migration_user=config.user, migration_password=config.password))
+
+
 def as_owner(config: PostgresConfig, statement: str, *args: object) -> list[tuple[object, ...]]:
     """Run one statement with the rights of the schema's owner, such as ageing a row; returns its rows."""
     with connect_as_owner(config) as connection:

@@ -118,7 +118,8 @@ class Service:
         return record.opaque_record
 
     async def dump(self) -> str:
-        """Return what `pg_dump` writes of the database."""
+        """Return what `pg_dump` writes of the database, with what was held back until now."""
+        await self.resources.audit.flush(self.resources.db)
         dsn = self.owner_dsn
         environment = {**os.environ, "PGPASSWORD": dsn.get("password") or ""}
         dump = await asyncio.create_subprocess_exec(

@@ -5,7 +5,10 @@ from uuid import uuid4
 
 import pytest
 
+from cypher.auth.audit import SUBJECT, Happening
 from cypher.auth.entries import opened
+from cypher.auth.events import Event
+from cypher.crypto.blind_index import BlindIndex
 from cypher.errors import FieldDoesNotOpen
 from cypher.repositories.trail import Spot, TrailFilter
 from tests.factories import insert_person
@@ -71,10 +74,23 @@ async def test_a_persons_secret_is_made_once_however_many_write_first(trail) -> 
     assert all(entry.details for entry in await entries_of(trail, person.id))
 
 
-async def test_a_name_that_nobody_has_is_an_index_and_nothing_else(trail, ring) -> None:
-    from cypher.auth.audit import SUBJECT
-    from cypher.crypto.blind_index import BlindIndex
+async def test_a_secret_that_does_not_open_keeps_nobody_else_from_the_trail(trail, caplog) -> None:
+    alice, bob = await insert_person(trail.db), await insert_person(trail.db)
+    for person in (alice, bob):
+        await trail.write(1, user_id=person.id)
+    trail.attack(f"UPDATE audit_subjects SET secret = left(secret, -8) WHERE user_id = '{alice.id}'")
+    for person in (alice, bob):
+        trail.audit.record_failure(Happening(event=Event.LOGIN_FAILED, user_id=person.id), None)
+    await trail.audit.flush(trail.db)
+    assert trail.audit.held == 0
+    assert [entry.details for entry in await entries_of(trail, alice.id)] == [None, None]
+    assert all(entry.details for entry in await entries_of(trail, bob.id))
+    assert str(alice.id) in caplog.text
+    await trail.seal()
+    assert (await trail.verify()).finding is None
 
+
+async def test_a_name_that_nobody_has_is_an_index_and_nothing_else(trail, ring) -> None:
     await trail.write(1, username="hunter2 typed a line too early")
     async with trail.db.connection() as repos:
         indexes = await BlindIndex(ring).indexes("hunter2 typed a line too early", SUBJECT)

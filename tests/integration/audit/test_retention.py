@@ -22,7 +22,7 @@ from cypher.migrate import migrate
 from cypher.postgres import Database
 from cypher.repositories import repositories_over
 from tests.conftest import MASTER_PASSWORD
-from tests.factories import CLOCK, as_owner
+from tests.factories import CLOCK, as_owner, connect_as_service
 from tests.integration.audit.conftest import Trail
 
 NOW = datetime.now(UTC)
@@ -186,15 +186,7 @@ async def test_the_services_role_may_only_ask_for_it(trail, past, postgres_confi
             dropped.append((month.retention, month.month))
     assert ("long", f"{OLD:%Y_%m}") not in dropped
     assert ("short", f"{OLD:%Y_%m}") in dropped
-    password = postgres_config.password
-    with psycopg.connect(
-        host=postgres_config.hosts[0],
-        port=postgres_config.port,
-        user=postgres_config.user,
-        password=password.reveal() if password else None,
-        dbname=postgres_config.database,
-        autocommit=True,
-    ) as connection:
+    with connect_as_service(postgres_config) as connection:
         for statement in (
             f"DROP TABLE audit_logs_long_{OLD:%Y_%m}",
             f"DELETE FROM audit_logs_long_{OLD:%Y_%m}",

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 
+import psycopg
 import pytest
 
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.errors import TrailBroken
 from cypher.maintenance.sealing import Sealer
-from tests.factories import CLOCK, connect_as_owner
+from tests.factories import CLOCK, connect_as_owner, connect_as_service
 
 
 async def test_everything_is_sealed_in_the_order_of_its_transactions(trail) -> None:
@@ -125,18 +126,8 @@ async def test_over_a_chain_that_was_cut_no_new_one_grows(trail, caplog) -> None
 
 
 async def test_the_services_role_can_add_seals_and_change_none(trail, postgres_config) -> None:
-    import psycopg
-
     await trail.write_sealed(1)
-    password = postgres_config.password
-    with psycopg.connect(
-        host=postgres_config.hosts[0],
-        port=postgres_config.port,
-        user=postgres_config.user,
-        password=password.reveal() if password else None,
-        dbname=postgres_config.database,
-        autocommit=True,
-    ) as connection:
+    with connect_as_service(postgres_config) as connection:
         for statement in (
             "UPDATE audit_seals SET count = 0",
             "DELETE FROM audit_seals",
