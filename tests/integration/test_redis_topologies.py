@@ -12,6 +12,8 @@ from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from tests.redis_topologies import Servers, cluster, sentinels
 
+pytestmark = pytest.mark.slow
+
 KEYS = [f"cypher:epoch:session:{{{number}}}" for number in range(200)]
 
 
