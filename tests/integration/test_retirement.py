@@ -19,10 +19,9 @@ from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State, UnknownKey
 from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.crypto.rotation import NOTICE, keep_by_age, rotate
-from cypher.errors import OperatorError, PostgresUnavailable
+from cypher.errors import OperatorError, PostgresUnavailable, TrailRefused
 from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
-from cypher.postgres import QueryFailed
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 from tests.conftest import MASTER_PASSWORD
@@ -133,7 +132,7 @@ async def test_no_key_is_destroyed_without_an_entry_in_the_trail(
     clock.ahead = DELAY
     before = file.read_bytes()
     as_owner(postgres_config, "REVOKE INSERT ON audit_logs FROM cypher_service")
-    with pytest.raises(QueryFailed):
+    with pytest.raises(TrailRefused):
         await retirement.destroy(old)
     assert file.read_bytes() == before
     as_owner(postgres_config, "GRANT INSERT ON audit_logs TO cypher_service")
