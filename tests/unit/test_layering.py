@@ -13,12 +13,15 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
     {"errors", "clock", "__version__"},
-    {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
+    {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
     {"postgres", "postgres_keys", "redis_client", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "checkpoint_sinks", "trail", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {
+        *("app", "checkpoint_sinks", "trail", "serving", "moving", "canary"),
+        *("cli", "commands", "demo", "embedded", "__main__"),
+    },
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
@@ -34,6 +37,10 @@ BESIDE = {
     ("demo", "app"),
     ("commands", "app"),
     ("commands", "trail"),
+    ("commands", "canary"),
+    ("canary", "app"),
+    ("canary", "embedded"),
+    ("canary", "serving"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -48,7 +55,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "serving.py", "checkpoint_sinks.py"),
+    "aiohttp": ("web/", "client/", "app.py", "serving.py", "checkpoint_sinks.py", "canary.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
