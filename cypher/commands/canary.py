@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cypher.canary import Marks, Place, canary
 from cypher.clock import SystemClock
@@ -47,7 +47,7 @@ def _files_of(embedded: Embedded | None) -> list[Path]:
 
 
 def _print(places: list[Place]) -> None:
-    table = Table("where", "bytes", "a mark in the clear", "found of what was planted")
+    table = Table(Column("where", overflow="fold"), "bytes", "a mark in the clear", "found of what was planted")
     for place in places:
         clear = "found" if place.would_be_found else "is not in it"
         table.add_row(shown(place.name), f"{place.size:,}", clear, shown(", ".join(place.found) or "nothing"))

@@ -78,13 +78,6 @@ class ReauthenticationStart(msgspec.Struct, frozen=True, kw_only=True):
     ke1: Annotated[str, base64url(KE1)]
 
 
-class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The query of GET /v1/account/activity."""
-
-    limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    cursor: Annotated[str, Meta(max_length=64)] | None = None
-
-
 class TotpConfirm(msgspec.Struct, frozen=True, kw_only=True):
     code: str
 
@@ -197,28 +190,6 @@ class RecoveryCodes(msgspec.Struct, frozen=True, kw_only=True):
     """Ten, shown once."""
 
     recovery_codes: tuple[str, ...]
-
-
-class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, as its owner sees it: `count` times, of what was counted together, first at `occurred_at`."""
-
-    id: UUID
-    occurred_at: datetime
-    action: str
-    outcome: str
-    reason: str | None
-    actor: Annotated[str, Meta(description="user, stranger, operator or service.")]
-    session_id: UUID | None
-    address: str | None
-    user_agent: str | None
-    count: int
-
-
-class ActivityList(msgspec.Struct, frozen=True, kw_only=True):
-    """Newest first; `next_cursor` goes on from here, and is null at the end."""
-
-    items: list[ActivityItem]
-    next_cursor: str | None
 
 
 class SessionItem(SessionView, frozen=True, kw_only=True):

@@ -4,11 +4,11 @@ from aiohttp import web
 
 from cypher.auth.entries import EntryView
 from cypher.auth.happenings import Details
+from cypher.web.activity_schema import ActivityItem, ActivityList, ActivityPage
 from cypher.web.answers import answer
 from cypher.web.body import read_query
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
-from cypher.web.schema import ActivityItem, ActivityList, ActivityPage
 from cypher.web.source import bearer_of, source_of
 
 #: Of an entry whose details do not open.

@@ -1,0 +1,37 @@
+"""Bodies of requests and answers about the audit trail, as its subject sees it."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+
+class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The query of GET /v1/account/activity."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, as its owner sees it: `count` times, of what was counted together, first at `occurred_at`."""
+
+    id: UUID
+    occurred_at: datetime
+    action: str
+    outcome: str
+    reason: str | None
+    actor: Annotated[str, Meta(description="user, stranger, operator or service.")]
+    session_id: UUID | None
+    address: str | None
+    user_agent: str | None
+    count: int
+
+
+class ActivityList(msgspec.Struct, frozen=True, kw_only=True):
+    """Newest first; `next_cursor` goes on from here, and is null at the end."""
+
+    items: list[ActivityItem]
+    next_cursor: str | None
