@@ -136,6 +136,13 @@ class RedisClient:
                 if not cursor:
                     break
 
+    async def content(self, key: str) -> bytes:
+        """Return what stands under a name, a value or the members of a sorted set; nothing where it is gone."""
+        if await self._guarded(lambda: self._redis.type(key)) == b"zset":
+            members = await self._guarded(lambda: self._redis.zrange(key, 0, -1))
+            return b" ".join(member for member in members if isinstance(member, bytes))
+        return await self.get(key) or b""
+
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
         registered = self._redis.register_script(source)

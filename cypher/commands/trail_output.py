@@ -10,7 +10,7 @@ from typing import IO
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from cypher.auth.entries import EntryView
 from cypher.auth.visible import visible
@@ -18,7 +18,7 @@ from cypher.commands.terminal import shown
 from cypher.errors import OperatorError
 from cypher.maintenance.verification import Verified
 
-WIDTH = 130
+WIDTH = 160
 
 
 def print_entries(entries: Sequence[EntryView], *, json: bool) -> None:
@@ -27,7 +27,8 @@ def print_entries(entries: Sequence[EntryView], *, json: bool) -> None:
         for entry in entries:
             print(visible(msgspec.json.encode(entry)), flush=True)
         return
-    table = Table("time (UTC)", "action", "outcome", "who", "user", "address", "times", "note")
+    whole = (Column("time (UTC)", no_wrap=True, min_width=19), Column("action", no_wrap=True, min_width=28))
+    table = Table(*whole, "outcome", "who", "user", "address", "times", "note")
     for entry in entries:
         details = entry.details
         table.add_row(

@@ -37,7 +37,7 @@ async def test_a_data_key_is_replaced_left_and_refused_to_be_destroyed_too_early
     await person.login()
     [(old, before)] = [(i, k) for i, k in (await keys(run_cli, service)).items() if k["purpose"] == "data"]
     assert before["state"] == "active"
-    assert before["rows_remaining"] == 5  # name and record; data and address of a session; a refresh token's
+    assert before["rows_remaining"] == 6  # name and record; session: data, address, refresh token's; the trail's secret
     assert before["operations"] >= 1000
     assert before["next_rotation_at"] > before["created_at"]
     assert (await run_cli(service, "keys", "rotate", "--algorithm", "aes-256-gcm")).returncode == 0
@@ -46,7 +46,7 @@ async def test_a_data_key_is_replaced_left_and_refused_to_be_destroyed_too_early
     assert "can be destroyed from" in refused.stderr
     moved = await run_cli(service, "keys", "reencrypt", "--rate", "1000")
     assert moved.returncode == 0, moved.stderr
-    assert moved.stdout.startswith("5 values were moved to data-")
+    assert moved.stdout.startswith("6 values were moved to data-")
     after = await keys(run_cli, service)
     assert (after[old]["state"], after[old]["rows_remaining"], after[old]["next_rotation_at"]) == (
         "decrypt_only",

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
     {"errors", "operator_errors", "clock", "shared_lookups", "signals", "__version__"},
-    {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
+    {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
     {"postgres", "postgres_keys", "redis_client", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
@@ -30,6 +30,7 @@ LAYERS = (
         "cli",
         "commands",
         "demo",
+        "canary",
         "embedded",
         "__main__",
     },
@@ -58,6 +59,10 @@ BESIDE = {
     ("operating", "trail"),
     ("trail", "checkpoint_sinks"),
     ("commands", "trail"),
+    ("commands", "canary"),
+    ("canary", "app"),
+    ("canary", "embedded"),
+    ("canary", "serving"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -72,7 +77,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py"),
+    "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py", "canary.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
