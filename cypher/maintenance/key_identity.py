@@ -81,8 +81,18 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             await repos.deployment.insert_identity(ours)
             await repos.deployment.insert_epoch(ring.epoch)
             theirs = await repos.deployment.get_identity()
+        seen = set(await repos.deployment.list_data_keys())
+        if theirs is not None and (theirs.generation > ring.generation or seen - _ids(ring)):
+            # The store is written before the database hears of it: beside a process that has just made a key, this one
+            # has read the store a moment too early.
+            await asyncio.to_thread(ring.reload)
         _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
-        await _require_seen_keys(store, ring, repos)
+        if missing := sorted(seen - _ids(ring)):
+            names = ", ".join(await _counted(repos, missing))
+            raise KeyStoreRefused(
+                f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
+                "Bring the newest backup of the key store back."
+            )
         await note_ring(repos.deployment, ring)
 
 
@@ -119,11 +129,5 @@ async def _counted(repos: HoldsDeployment, key_ids: list[str]) -> list[str]:
     return [f"{key_id} ({sum(counts.get(key_id, {}).values())} values)" for key_id in key_ids]
 
 
-async def _require_seen_keys(store: KeyStore, ring: KeyRing, repos: HoldsDeployment) -> None:
-    missing = sorted(set(await repos.deployment.list_data_keys()) - {info.id for info in ring.get_key_info()})
-    if missing:
-        names = ", ".join(await _counted(repos, missing))
-        raise KeyStoreRefused(
-            f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
-            "Bring the newest backup of the key store back."
-        )
+def _ids(ring: KeyRing) -> set[str]:
+    return {info.id for info in ring.get_key_info()}

@@ -201,7 +201,7 @@ async def test_the_status_shows_every_key_of_every_purpose(service, person: Pers
     assert all(key.keys() == FIELDS and key["state"] == "active" for key in shown.values())
     of = {key["purpose"]: key for key in shown.values()}
     assert {name for name, key in of.items() if key["operations"] is not None} == {Purpose.DATA}
-    assert of["data"]["rows_remaining"] == 2
+    assert of["data"]["rows_remaining"] == 3
     assert of["opaque"]["rows_remaining"] == 1
     assert of["audit_data"]["rows_remaining"] == of["audit_mac"]["rows_remaining"] >= 1
     assert {name for name, key in of.items() if key["next_rotation_at"]} >= {"data", "cache", "signing"}
