@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
 from cypher.auth.audit import Audit, Happening
@@ -9,8 +10,8 @@ from cypher.auth.events import Event
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.living import LivingSessions
 from cypher.auth.source import Source
-from cypher.auth.types import FINGERPRINT_LENGTH, DeviceChange, ListedDevice, SentDevice, SessionView
-from cypher.errors import FieldError, NotFound, SessionExpired, ValidationFailed
+from cypher.auth.types import DeviceChange, ListedDevice, SentDevice, SessionView
+from cypher.errors import NotFound, SessionExpired, ValidationFailed
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.devices import Device, DeviceInfo
@@ -32,12 +33,10 @@ class Devices:
     ) -> Device:
         """Note that somebody's device was seen, as a login does that names it; a new one is an event.
 
-        Gives no token, no session and no trust. Raises NotFound for an unknown person, and ValidationFailed for a
-        fingerprint that is empty or has more than 255 characters.
+        Gives no token, no session and no trust. Raises NotFound for an unknown person, and ValidationFailed for what a
+        login may not say either: a fingerprint that is empty, or anything that is too long.
         """
-        if not 1 <= len(device_fingerprint) <= FINGERPRINT_LENGTH:
-            raise ValidationFailed([FieldError("/device_fingerprint", "invalid")])
-        sent = SentDevice(fingerprint=device_fingerprint, info=device_info)
+        sent = _checked(device_fingerprint, device_info)
         async with self._db.transaction() as repos:
             if not await repos.users.hold_user(user_id):
                 raise NotFound
@@ -86,6 +85,14 @@ class Devices:
     async def _record(self, repos: Repositories, event: Event, session: SessionView, note: str, source: Source) -> None:
         happening = Happening(event=event, user_id=session.user_id, session_id=session.id, note=note)
         await self._audit.record(repos, happening, source)
+
+
+def _checked(fingerprint: str, info: DeviceInfo | None) -> SentDevice:
+    """Hold what comes from the program to the bounds of what comes as JSON."""
+    try:
+        return msgspec.convert(msgspec.to_builtins({"fingerprint": fingerprint, "info": info}), SentDevice)
+    except msgspec.ValidationError as exc:
+        raise ValidationFailed from exc
 
 
 async def _hold(repos: Repositories, session: SessionView) -> None:

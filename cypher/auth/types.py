@@ -58,15 +58,13 @@ class Jwk(msgspec.Struct, frozen=True, kw_only=True):
     use: str = "sig"
 
 
-#: Whatever the client makes it of; a hash is shorter.
-FINGERPRINT_LENGTH = 255
 DeviceName = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class SentDevice(msgspec.Struct, frozen=True, kw_only=True):
     """What a client says of the device that it logs in from. Nothing of it proves anything."""
 
-    fingerprint: Annotated[str, Meta(min_length=1, max_length=FINGERPRINT_LENGTH)]
+    fingerprint: Annotated[str, Meta(min_length=1, max_length=255)]  #: of whatever the client makes it
     name: DeviceName | None = None
     info: DeviceInfo | None = None
 

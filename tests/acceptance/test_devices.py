@@ -298,9 +298,9 @@ async def test_register_device_notes_a_device_once_and_gives_nothing(alice: Pers
     met = await asyncio.gather(*racing, return_exceptions=True)
     # Who waits too long for the person's row is to come again.
     assert len({each.id for each in met if not isinstance(each, PostgresUnavailable)}) == 1
-    for wrong in ("", "x" * 256):
+    for fingerprint, info in (("", None), ("x" * 256, None), ("x", DeviceInfo(model="x" * 201))):
         with pytest.raises(ValidationFailed):
-            await devices.register_device(user_id=user_id, device_fingerprint=wrong, device_info=None)
+            await devices.register_device(user_id=user_id, device_fingerprint=fingerprint, device_info=info)
     with pytest.raises(NotFound):
         await devices.register_device(user_id=new_id(CLOCK), device_fingerprint="x", device_info=None)
 
