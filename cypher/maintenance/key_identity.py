@@ -77,6 +77,9 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             await repos.deployment.insert_identity(ours)
             await repos.deployment.insert_epoch(ring.epoch)
             theirs = await repos.deployment.get_identity()
+        if theirs is not None and theirs.generation > ring.generation:
+            # Another process may have written the store since it was read here, and noted it already.
+            await asyncio.to_thread(ring.reload)
         _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
         await _require_seen_keys(store, ring, repos)
         await note_ring(repos.deployment, ring)

@@ -94,7 +94,7 @@ def lacking_a_key(service: Service, tmp_path: Path) -> Case:
     ring["keys"].remove(gone)
     file.write_text(json.dumps(ring))
     return service.config, (
-        f"The key store at {keys_of(service)} lacks keys that this database has used: {gone['id']} (2 values). Bring "
+        f"The key store at {keys_of(service)} lacks keys that this database has used: {gone['id']} (3 values). Bring "
         "the newest backup of the key store back."
     )
 
