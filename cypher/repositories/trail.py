@@ -19,7 +19,8 @@ sql = sqlfiles.load("trail")
 EVER = datetime.min.replace(tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
 FIRST_ID = UUID(int=0)
-MILLISECOND = timedelta(milliseconds=1)
+#: How far the time of an entry may be from the one in its id; `find_impostor` names what is further.
+SLACK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +76,11 @@ class TrailRepository:
         return [_entry(row) for row in rows]
 
     async def find_entries(self, ids: Collection[UUID]) -> dict[UUID, StoredEntry]:
-        """Return the entries of these ids, where they stand at the time that is in the id."""
+        """Return the entries of these ids that stand at the time that is in the id."""
         if not ids:
             return {}
         times = [moment_of(entry_id) for entry_id in ids]
-        return await self._find(ids, min(times), max(times) + MILLISECOND)
+        return await self._find(ids, min(times) - SLACK, max(times) + SLACK)
 
     async def find_entries_anywhere(self, ids: Collection[UUID]) -> dict[UUID, StoredEntry]:
         """Return the entries of these ids wherever they stand. Reads the whole trail."""
