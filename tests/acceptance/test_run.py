@@ -17,7 +17,7 @@ import pytest
 
 from cypher.client import CypherClient
 from tests.acceptance.conftest import free_port
-from tests.processes import LIBRARIES, ROOT, end_with, private_folder, processes, python_of_others
+from tests.processes import LIBRARIES, ROOT, as_in_a_terminal, end_with, private_folder, processes, python_of_others
 
 PASSWORD = "correct horse battery staple"
 USUAL_PORTS = (5432, 6379)
@@ -58,8 +58,7 @@ def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As a terminal does; who runs the tests in the background may have it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=as_in_a_terminal,
         user=uid,
         group=uid,
         extra_groups=None if uid is None else [],
