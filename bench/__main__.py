@@ -27,10 +27,10 @@ WIDTH = 120
 
 async def run(config: Config, duration: float) -> list[Result]:
     """Measure every scenario for `duration` seconds on a service of its own."""
-    async with running(config, SystemClock(), port=0) as server, resources(config, SystemClock()) as open_:
+    async with running(config, SystemClock(), port=0) as listeners, resources(config, SystemClock()) as open_:
         results = [await measure(scenario, duration=duration) async for scenario in codec.scenarios(open_)]
         results += [await measure(scenario, duration=duration) async for scenario in reencryption.scenarios(open_)]
-        async for scenario in http.scenarios(f"http://127.0.0.1:{server.port}"):
+        async for scenario in http.scenarios(f"http://127.0.0.1:{listeners.public.port}"):
             results.append(await measure(scenario, duration=duration))
     return results
 

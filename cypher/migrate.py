@@ -22,9 +22,10 @@ sql = sqlfiles.load("migrations")
 CONNECT_SECONDS = 5
 
 
-def migrate(config: PostgresConfig) -> list[str]:
+def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> list[str]:
     """Apply what is missing, as the owner of the schema, and return the names of what was applied.
 
+    `retention_days` is how long the audit trail is kept from now on; None leaves it as it is.
     Waits for another process that does this. A lock that yoyo then finds is taken for one of a process that was
     killed, and broken: do not run the plain `yoyo` at the same moment.
 
@@ -41,6 +42,8 @@ def migrate(config: PostgresConfig) -> list[str]:
     with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
         connection.execute(sql.wait_for_others.sql)
         connection.execute(sql.grant_service_rights.sql)
+        if retention_days is not None:
+            _value(connection, sql.set_retention_days, str(retention_days))
         _join_service_group(connection, config)
     return applied
 

@@ -5,30 +5,29 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
+from cypher.coalescing import Coalescer
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
+from cypher.redis_servers import CONNECTIONS, AnyRedis, connect
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 0.2
-COMMAND_SECONDS = 0.25
-#: The steps of one command (a free connection, connect, AUTH, the command) have a time-out each; this bounds their sum.
+#: The steps of one command (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
 WHOLE_SECONDS = 0.5
-#: A call takes well under a millisecond: more connections than this wait for the server, not for each other.
-CONNECTIONS = 64
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
+#: MGETs under way at once: while they are, further keys gather. With one alone, keys would wait for a slow one.
+TURNS = 2
 FAILURES = 5
 REST_SECONDS = 1.0
 
@@ -66,34 +65,26 @@ class Breaker:
 
 
 class RedisClient:
-    """One server behind a blocking pool. Every method raises `RedisUnavailable`, within about half a second."""
+    """Every method raises `RedisUnavailable`, within about half a second."""
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
+    def __init__(self, redis: AnyRedis, clock: Clock, closing: AsyncExitStack) -> None:
+        """Take over an open client; call `open`."""
         self._redis = redis
+        self._closing = closing
+        # The driver's own pools raise when they are empty, or cost more than this for each call.
+        self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
+        self._values = Coalescer(self._get_each, most=SLICE, turns=TURNS)
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
         """Make a client without connecting; `config` must name a server (`ValueError` while it is still embedded)."""
-        if config.url is None:
-            raise ValueError("the embedded server has to be started, and its url filled in, before it can be opened")
-        pool = BlockingConnectionPool.from_url(
-            config.url,
-            password=config.password.reveal() if config.password else None,
-            max_connections=CONNECTIONS,
-            timeout=COMMAND_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            # RESP2 and no client name or version: connecting costs no round trip of its own.
-            protocol=2,
-            driver_info=None,
-        )
-        return cls(Redis.from_pool(pool), clock or SystemClock())
+        closing = AsyncExitStack()
+        return cls(connect(config, closing), clock or SystemClock(), closing)
 
     async def close(self) -> None:
         """Close every connection; calls still under way fail."""
-        await self._redis.aclose()
+        await self._closing.aclose()
 
     async def ping(self) -> bool:
         """Tell whether Redis answers; never raises."""
@@ -104,7 +95,8 @@ class RedisClient:
         return True
 
     async def get(self, key: str) -> bytes | None:
-        return _value(await self._guarded(lambda: self._redis.get(key)))
+        """Return what stands there now; all that is asked for in one turn of the loop is one MGET."""
+        return await self._values.get(key)
 
     async def getdel(self, key: str) -> bytes | None:
         """Return and delete in one step: of any number of callers one gets the value."""
@@ -133,13 +125,16 @@ class RedisClient:
 
     async def scan(self, pattern: str) -> AsyncIterator[str]:
         """Yield the names that match, perhaps some of them twice; every step has the time of one call."""
-        cursor = 0
-        while True:
-            cursor, names = await self._guarded(partial(self._redis.scan, cursor, pattern, SLICE))
-            for name in names:
-                yield name.decode() if isinstance(name, bytes) else name
-            if not cursor:
-                return
+        for step in await self._scans():
+            cursor: object = 0
+            while True:
+                cursor, names = await self._guarded(partial(step, cursor, pattern, SLICE))
+                for name in names:
+                    yield name.decode() if isinstance(name, bytes) else name
+                # A cluster answers with the cursor of each server that was asked: here one.
+                cursor = next(iter(cursor.values()), 0) if isinstance(cursor, dict) else cursor
+                if not cursor:
+                    break
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
@@ -150,11 +145,31 @@ class RedisClient:
 
         return run
 
+    async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
+        found = await self._guarded(partial(self._mget, keys))
+        return dict(zip(keys, map(_value, found), strict=True))
+
+    async def _mget(self, keys: list[str]) -> Sequence[object]:
+        if not isinstance(self._redis, RedisCluster):
+            return await self._redis.mget(keys)
+        # One command names the keys of one slot only; a pipeline asks each server once.
+        pipeline = self._redis.pipeline()
+        for key in keys:
+            pipeline.get(key)
+        return await pipeline.execute()
+
+    async def _scans(self) -> list[Callable[..., Awaitable[Any]]]:
+        """Return the call that reads on, for each server that holds a part of the names."""
+        if not isinstance(self._redis, RedisCluster):
+            return [self._redis.scan]
+        await self._guarded(self._redis.initialize)
+        return [partial(self._redis.scan, target_nodes=node) for node in self._redis.get_primaries()]
+
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():
             raise RedisUnavailable
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
+            async with asyncio.timeout(WHOLE_SECONDS), self._places:
                 answer = await call()
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as exc:
             self._breaker.failed()

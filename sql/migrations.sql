@@ -47,3 +47,10 @@ SELECT format('CREATE DATABASE %I ENCODING ''UTF8'' TEMPLATE template0', $1::tex
 -- name: grant_service_rights :exec
 -- Every time: the group, or this server, may be newer than the migration that gave it its rights.
 SELECT grant_service_rights();
+
+-- name: set_retention_days :value
+-- params: days
+UPDATE audit_retention
+   SET days = $1::text::integer
+ WHERE retention = 'long'
+RETURNING days;

@@ -41,9 +41,12 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
     async def back() -> None:
         await _move_by_hand(connection, new, old)
 
+    locked: list[float] = []
+
     async def sweep() -> None:
         done = await reencryption(open_, None).run()
         assert done.moved >= VALUES
+        locked.append(done.locked_seconds)
 
     async def by_hand() -> None:
         await _move_by_hand(connection, old, new)
@@ -58,6 +61,7 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
             floor_name="the same by hand",
             size=VALUES,
         )
+        print(f"The longest that a batch of it has held its locks: {max(locked) * 1000:.0f} ms")
     finally:
         await reencryption(open_, None).run()
         await connection.execute("DELETE FROM users WHERE id = $1", user_id)

@@ -11,11 +11,20 @@ from uuid import UUID
 
 from cypher.auth.types import AccessClaims, SessionView
 from cypher.clock import Clock
+from cypher.coalescing import Coalescer
 from cypher.ephemeral.session_cache import SessionCache, SessionDocument, Tombstone
 from cypher.errors import AccessTokenEnded, KeysUnavailable, RedisUnavailable, SessionExpired
 from cypher.postgres import Database
 from cypher.repositories import Repositories
-from cypher.repositories.sessions import Session
+from cypher.repositories.sessions import Session, TouchedSession
+
+#: A use that was written down so lately stands for those since: half of what a cached document is trusted for, so that
+#: every fill of the cache writes one.
+UNWRITTEN = timedelta(seconds=15)
+#: Sessions that one statement reads, and statements at once: while Redis is away sessions take no more connections than
+#: this from logins.
+LOADED_TOGETHER = 100
+LOADS = 3
 
 
 class LivingSessions:
@@ -34,7 +43,9 @@ class LivingSessions:
         self._cache = cache
         self._clock = clock
         self._idle = idle
+        self._unwritten = min(UNWRITTEN, idle / 10)
         self._tombstone = tombstone
+        self._loads = Coalescer(self._touch, most=LOADED_TOGETHER, turns=LOADS)
 
     async def view(self, claims: AccessClaims) -> SessionView:
         """Return the session that `claims` names.
@@ -49,30 +60,12 @@ class LivingSessions:
             raise SessionExpired
         return view_of(document)
 
-    async def remember(
-        self, session: Session, *, read_at: datetime, ended_jtis: tuple[str, ...] = ()
-    ) -> SessionDocument:
-        """Offer a session to the cache; without Redis, do nothing.
+    async def remember(self, session: Session, *, read_at: datetime) -> None:
+        """Offer a new session to the cache; without Redis, do nothing.
 
         `read_at` is the moment before PostgreSQL was asked: the document is trusted from then, not from now.
         """
-        document = SessionDocument(
-            id=session.session_id,
-            user_id=session.user_id,
-            username=session.username,
-            aal=session.aal,
-            amr=session.amr,
-            authenticated_at=session.authenticated_at,
-            created_at=session.created_at,
-            expires_at=session.expires_at,
-            idle_expires_at=session.idle_expires_at,
-            device_id=session.device_id,
-            ended_jtis=ended_jtis,
-            filled_at=read_at,
-        )
-        with suppress(RedisUnavailable, KeysUnavailable):  # then the next reader asks PostgreSQL as well
-            await self._cache.fill(document)
-        return document
+        await self._offer(document_of(session, read_at))
 
     async def bury(self, session_ids: Iterable[UUID]) -> None:
         """Make every instance refuse these sessions now; call it after the commit that ended them.
@@ -90,25 +83,53 @@ class LivingSessions:
         try:
             cached = await self._cache.get(session_id)
         except RedisUnavailable:
-            cached = None
+            return await self._load(session_id)
         if isinstance(cached, Tombstone):
             raise SessionExpired
-        return cached or await self._load(session_id)
+        if cached is not None:
+            return cached
+        loaded = await self._load(session_id)
+        await self._offer(loaded)
+        return loaded
 
     async def _load(self, session_id: UUID) -> SessionDocument:
         read_at = self._clock.now()
-        async with self._db.connection() as repos:
-            found = await repos.sessions.touch_session(session_id, self._idle)
-        if found is None:
+        touched = await self._loads.get(session_id)
+        if touched is None:
             await self._bury_the_dead(session_id)
             raise SessionExpired
-        session, ended_jtis = found
-        return await self.remember(session, read_at=read_at, ended_jtis=ended_jtis)
+        return document_of(await touched.open(), read_at, touched.ended_jtis)
+
+    async def _touch(self, session_ids: list[UUID]) -> dict[UUID, TouchedSession]:
+        async with self._db.connection() as repos:
+            return await repos.sessions.touch_sessions(session_ids, idle=self._idle, unwritten=self._unwritten)
+
+    async def _offer(self, document: SessionDocument) -> None:
+        with suppress(RedisUnavailable, KeysUnavailable):  # then the next reader asks PostgreSQL as well
+            await self._cache.fill(document)
 
     async def _bury_the_dead(self, session_id: UUID) -> None:
         """Write the tombstone that whoever ended this session may have failed to write."""
         with suppress(RedisUnavailable):  # PostgreSQL refuses it as well
             await self.bury([session_id])
+
+
+def document_of(session: Session, read_at: datetime, ended_jtis: tuple[str, ...] = ()) -> SessionDocument:
+    """Return what the cache holds of a session that was read after `read_at`."""
+    return SessionDocument(
+        id=session.session_id,
+        user_id=session.user_id,
+        username=session.username,
+        aal=session.aal,
+        amr=session.amr,
+        authenticated_at=session.authenticated_at,
+        created_at=session.created_at,
+        expires_at=session.expires_at,
+        idle_expires_at=session.idle_expires_at,
+        device_id=session.device_id,
+        ended_jtis=ended_jtis,
+        filled_at=read_at,
+    )
 
 
 def view_of(session: SessionDocument | Session) -> SessionView:

@@ -5,7 +5,9 @@ There is one failure, without detail, and no trial: the key id picks the key.
 
 import base64
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -79,20 +81,41 @@ class FieldCodec:
         self._ring = ring
         self._uses = uses or Uncounted()
 
-    async def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
-        """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late."""
-        key = await self._ring.confirmed(purpose)
+    async def seal(
+        self,
+        plaintext: bytes,
+        cell: Cell,
+        purpose: Purpose = Purpose.DATA,
+        *,
+        at: datetime | None = None,
+        further: bytes | None = None,
+    ) -> Sealed:
+        """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late.
+
+        `at` picks, of keys that each serve a month, the one of that moment. `further` (32 bytes) is a second secret
+        without which the value does not open either: who destroys it makes unreadable what a key of the ring that
+        many values share must not be destroyed for.
+        """
+        key = await self._ring.confirmed(purpose, at)
         while purpose in COUNTED and not self._uses.take(key.id):
             await self._uses.reserve(key)
             key = await self._ring.confirmed(purpose)
-        return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
+        return Sealed(_encrypt(key, plaintext, cell.info(), further), key.id)
 
-    async def open(self, sealed: Sealed, cell: Cell) -> bytes:
+    async def open(self, sealed: Sealed, cell: Cell, *, further: bytes | None = None) -> bytes:
         """Return the plaintext; raise FieldDoesNotOpen for whatever was not sealed as it is for this very cell."""
         try:
-            return _decrypt(await self._ring.key(sealed.key_id), sealed.ciphertext, cell.info())
+            key = await self._ring.key(sealed.key_id)
+            return _decrypt(key, sealed.ciphertext, cell.info(), further)
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
+
+    async def learn_keys(self, values: Collection[Sealed]) -> frozenset[str]:
+        """Look once for the keys of all these values; returns the ids of those that there are not.
+
+        For who opens many: looked for one by one, forged ids would take a second each.
+        """
+        return await self._ring.learn({sealed.key_id for sealed in values})
 
     def reseal(self, sealed: Sealed, cell: Cell, key: Key) -> Sealed:
         """Move a value to another key; it stays in its cell. Its old key must be known to the ring already.
@@ -110,9 +133,9 @@ class FieldCodec:
         return Sealed(_encrypt(key, plaintext, info), key.id)
 
 
-def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
+def _encrypt(key: Key, plaintext: bytes, info: bytes, further: bytes | None = None) -> str:
     _require_sealing(key)
-    cell_key = derive(key.secret, info)
+    cell_key = _cell_key(key, info, further)
     if key.algorithm is Algorithm.FERNET:
         return Fernet(base64.urlsafe_b64encode(cell_key)).encrypt(plaintext).decode("ascii")
     # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
@@ -120,11 +143,11 @@ def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
     return base64url.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
 
 
-def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
+def _decrypt(key: Key, ciphertext: str, info: bytes, further: bytes | None = None) -> bytes:
     _require_sealing(key)
     if not isinstance(ciphertext, str):
         raise ValueError("NULL in the row where a sealed value should be")
-    cell_key = derive(key.secret, info)
+    cell_key = _cell_key(key, info, further)
     if key.algorithm is Algorithm.FERNET:
         # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
         token = ciphertext.encode("ascii")
@@ -133,6 +156,14 @@ def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
         return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
     raw = base64url.decode(ciphertext)
     return AESGCM(cell_key).decrypt(raw[:NONCE], raw[NONCE:], info)
+
+
+def _cell_key(key: Key, info: bytes, further: bytes | None) -> bytes:
+    """Derive the key of a cell; with a further secret, of both: whoever lacks one of them has nothing."""
+    cell_key = derive(key.secret, info)
+    if further is None:
+        return cell_key
+    return derive(cell_key, b"cypher/v1/further\x00" + derive(further, info))
 
 
 def _require_sealing(key: Key) -> None:

@@ -69,9 +69,14 @@ class StoredRing:
         return next((key for key in self.keys if key.purpose is purpose and key.state is State.PENDING), None)
 
     def replaced_at(self, key: StoredKey) -> datetime | None:
-        """Return when the next key of its purpose took over: keys stand in the order in which they were made."""
+        """Return when the next key of its purpose took over: keys stand in the order in which they were made.
+
+        One that is yet to take over may know its moment already.
+        """
         later = self.keys[self.keys.index(key) + 1 :]
-        moments = (other.activated_at for other in later if other.purpose is key.purpose)
+        moments = (
+            other.activated_at for other in later if other.purpose is key.purpose and other.state is not State.PENDING
+        )
         return next((moment for moment in moments if moment is not None), None)
 
     def with_key(self, changed: StoredKey) -> "StoredRing":

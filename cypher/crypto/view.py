@@ -1,6 +1,7 @@
 """One state of the key ring, as read from its store: looks keys up and unwraps them, each on first use."""
 
 from collections.abc import Hashable
+from datetime import datetime
 
 from cypher.crypto.keys import LIVE, Key, KeyInfo, Purpose, State
 from cypher.crypto.stored import StoredKey, StoredRing
@@ -30,6 +31,19 @@ class RingView:
         """Return the key that new things of this purpose are made with."""
         key_id = self._active.get(purpose)
         return None if key_id is None else self.find(key_id)
+
+    def serving(self, purpose: Purpose, moment: datetime) -> Key | None:
+        """Return the key that is, or was, or will be the active one at a moment: the last to be activated by then.
+
+        Who asks this instead of `active` gets the same answer before and after learning that a month is over.
+        """
+        found = (
+            (key.activated_at, number, key.id)
+            for number, key in enumerate(self.stored.keys)
+            if key.purpose is purpose and key.state in LIVE and key.activated_at and key.activated_at <= moment
+        )
+        last = max(found, default=None)
+        return self.find(last[2]) if last else None
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
         """Return the keys of a purpose that can still be met, oldest first."""

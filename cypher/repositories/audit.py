@@ -1,7 +1,9 @@
 """The audit trail: entries are added, each under a keyed hash of all that it says. Nothing here changes one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal
 from uuid import UUID
 
@@ -13,14 +15,16 @@ from cypher.postgres import Executor
 
 sql = sqlfiles.load("audit_logs")
 
+Retention = Literal["long", "short"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    """One event. `details` is JSON; it is sealed in the row, and all that identifies a person is in it."""
+class EntryHead:
+    """All of an entry that stands in the row in the clear, in the order of the table."""
 
-    id: UUID
+    retention: Retention
     occurred_at: datetime
-    retention: Literal["long", "short"]
+    id: UUID
     action: str
     outcome: str
     reason: str | None
@@ -31,7 +35,27 @@ class AuditEntry:
     session_id: UUID | None
     request_id: str | None
     subject_index: bytes | None
+
+
+#: The columns of a head, in the order of the table.
+COLUMNS = tuple(field.name for field in fields(EntryHead))
+CLEAR = attrgetter(*COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry(EntryHead):
+    """One event. `details` is JSON; it is sealed in the row, and all that identifies a person is in it."""
+
     details: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedMonth:
+    """A month of one class that is gone."""
+
+    retention: Retention
+    month: str  #: as 2026_11
+    entries: int
 
 
 class AuditRepository:
@@ -42,47 +66,60 @@ class AuditRepository:
         self._codec = codec
         self._ring = ring
 
-    async def insert_entry(self, entry: AuditEntry) -> None:
-        """Seal and insert an entry under its hash."""
-        details = await self._codec.seal(entry.details, Cell("audit_logs", "details", entry.id), Purpose.AUDIT_DATA)
-        key = self._ring.primary(Purpose.AUDIT_MAC)
-        await self._run.exec(
-            sql.insert_entry,
-            entry.retention,
-            entry.occurred_at,
-            entry.id,
-            entry.action,
-            entry.outcome,
-            entry.reason,
-            entry.severity,
-            entry.actor_type,
-            entry.actor_id,
-            entry.user_id,
-            entry.session_id,
-            entry.request_id,
-            entry.subject_index,
-            details.ciphertext,
-            details.key_id,
-            keyed_hash(key, canonical(entry, details)),
-            key.id,
-        )
+    async def insert_entries(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> None:
+        """Seal and insert entries, each under its hash; one that names a person is sealed with that person's secret.
+
+        Raises KeyError for a person who is not in `secrets`.
+        """
+        rows = [await self._row(entry, secrets) for entry in entries]
+        await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
 
     async def make_partitions(self) -> int:
         """Make the partitions of the months to come; returns how many were missing."""
         made = await self._run.value(sql.make_partitions)
         return made if isinstance(made, int) else 0
 
+    async def drop_expired_partition(self) -> DroppedMonth | None:
+        """Drop the oldest month that is over for as long as it is kept, if it is sealed; None where there is none."""
+        row = await self._run.one(sql.drop_expired_partition)
+        return DroppedMonth(retention=row["retention"], month=row["month"], entries=row["entries"]) if row else None
 
-def canonical(entry: AuditEntry, details: Sealed) -> bytes:
+    async def get_retention_days(self) -> int:
+        """Return for how many days the schema's owner lets entries be kept."""
+        days = await self._run.value(sql.get_retention_days)
+        return days if isinstance(days, int) else 0
+
+    async def uses_key(self, key_id: str) -> bool:
+        """Tell whether the details of any entry are sealed under a key. May read the whole trail."""
+        return bool(await self._run.value(sql.uses_key, key_id))
+
+    async def _row(self, entry: AuditEntry, secrets: Mapping[UUID, bytes]) -> tuple[object, ...]:
+        details = await self._codec.seal(
+            entry.details,
+            cell_of(entry),
+            Purpose.AUDIT_DATA,
+            at=entry.occurred_at,
+            further=secrets[entry.user_id] if entry.user_id else None,
+        )
+        key = self._ring.primary(Purpose.AUDIT_MAC)
+        entry_hash = keyed_hash(key, canonical(entry, details))
+        return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, key.id)
+
+
+def cell_of(entry: EntryHead) -> Cell:
+    """Return where an entry's details are sealed for."""
+    return Cell("audit_logs", "details", entry.id)
+
+
+def canonical(entry: EntryHead, details: Sealed) -> bytes:
     """Return the bytes that an entry's hash covers.
 
     Every column in the order of the table, each as a byte that tells NULL from a value, its length in four bytes
     and its UTF-8 or raw bytes: no two entries have the same encoding. Times are microseconds since 1970.
     """
-    microseconds = round(entry.occurred_at.timestamp() * 1_000_000)
     columns = (
         entry.retention,
-        str(microseconds),
+        str(round(entry.occurred_at.timestamp() * 1_000_000)),
         entry.id.bytes,
         entry.action,
         entry.outcome,

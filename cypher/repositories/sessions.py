@@ -1,24 +1,24 @@
 """Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
 from cypher import sqlfiles
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.postgres import Executor, Record
-from cypher.repositories.users import open_username
+from cypher.repositories.devices import of_person
+from cypher.repositories.session_fields import OpenedSessions, SessionData
 
 sql = sqlfiles.load("sessions")
 
-
-class SessionData(msgspec.Struct, frozen=True):
-    """The JSON in `session_data`."""
-
-    user_agent: str
-    amr: tuple[str, ...]
+#: The field of the blind index of the fingerprint that a login came with.
+FINGERPRINT = "user_sessions.device_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,32 @@ class Session:
     revoked_reason: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedSession:
+    """A living session and the ids of its tokens that were ended before their time."""
+
+    open: Callable[[], Awaitable[Session]]  #: opens its sealed fields; raises FieldDoesNotOpen
+    ended_jtis: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which living sessions are meant; None matches all."""
+
+    user_id: UUID | None = None
+    aal: int | None = None
+    created_before: datetime | None = None
+    seen_before: datetime | None = None
+
+
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex, opened: OpenedSessions) -> None:
         self._run = run
         self._codec = codec
+        self._index = index
+        self._opened = opened
 
     async def insert_session(
         self,
@@ -60,6 +80,8 @@ class SessionRepository:
         aal: int,
         idle: timedelta,
         absolute: timedelta,
+        device_id: UUID | None = None,
+        device_fingerprint: str | None = None,
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
         sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
@@ -75,6 +97,8 @@ class SessionRepository:
             aal,
             idle,
             absolute,
+            device_id,
+            *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
         )
         return inserted == 1
 
@@ -83,13 +107,20 @@ class SessionRepository:
         row = await self._run.one(sql.get_session, session_id)
         return await self._session(row) if row else None
 
-    async def touch_session(self, session_id: UUID, idle: timedelta) -> tuple[Session, tuple[str, ...]] | None:
-        """Prolong a living session by `idle` from now; returns it with the ids of its ended, unexpired tokens.
+    async def touch_sessions(
+        self, session_ids: Sequence[UUID], *, idle: timedelta, unwritten: timedelta
+    ) -> dict[UUID, TouchedSession]:
+        """Prolong living sessions by `idle` from now and return them by their ids, still sealed.
 
-        None for a session that is over, unknown, or of somebody whose account is disabled.
+        Left out are those that are over, unknown, or of somebody whose account is disabled. One that was prolonged
+        within `unwritten` is returned as it stands. Each is opened by whoever asked for it: what does not open is one
+        person's misfortune.
         """
-        row = await self._run.one(sql.touch_session, session_id, idle)
-        return (await self._session(row), tuple(row["ended_jtis"])) if row else None
+        rows = await self._run.many(sql.touch_sessions, session_ids, idle, unwritten)
+        return {
+            row["session_id"]: TouchedSession(open=partial(self._session, row), ended_jtis=tuple(row["ended_jtis"]))
+            for row in rows
+        }
 
     async def is_fresh(self, session_id: UUID, within: timedelta) -> bool | None:
         """Tell whether all that its owner can prove was proven within `within`; None for a session that is over."""
@@ -116,38 +147,78 @@ class SessionRepository:
         """Return a person's living sessions, newest first, 100 at most."""
         return [await self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
 
+    async def list_sessions(self, user_id: UUID, before: UUID, most: int) -> list[Session]:
+        """Return the next sessions of a person before an id, whatever their state, newest first."""
+        return [await self._session(row) for row in await self._run.many(sql.list_sessions, user_id, before, most)]
+
+    async def list_cached_sessions(self, user_id: UUID) -> list[UUID]:
+        """Return the ids of a person's living sessions that a cache may hold."""
+        return [row["session_id"] for row in await self._run.many(sql.list_cached_sessions, user_id)]
+
     async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:
         """End a session of this person; True when this call ended it."""
         return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
 
-    async def revoke_sessions(self, user_id: UUID, *, keep: UUID | None, reason: str) -> list[UUID]:
-        """End a person's living sessions, all or all but one; returns the ids of those that this call ended.
+    async def revoke_sessions(
+        self, user_id: UUID, *, keep: UUID | None, reason: str, device_id: UUID | None = None
+    ) -> list[UUID]:
+        """End a person's living sessions, all or all but one, or those of a device; returns the ids of those it ended.
 
         Hold the person's row before, or a login under way makes a session that this does not see.
         """
-        return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
+        rows = await self._run.many(sql.revoke_sessions, user_id, keep, reason, device_id)
+        return [row["session_id"] for row in rows]
+
+    async def count_matching(self, which: SessionFilter) -> int:
+        """Count living sessions. Reads the whole table."""
+        found = await self._run.value(
+            sql.count_matching, which.user_id, which.aal, which.created_before, which.seen_before
+        )
+        return found if isinstance(found, int) else 0
+
+    async def revoke_matching(self, which: SessionFilter, *, reason: str, after: UUID, most: int) -> list[UUID]:
+        """End the next living sessions after an id that match; returns their ids."""
+        rows = await self._run.many(
+            sql.revoke_matching,
+            which.user_id,
+            which.aal,
+            which.created_before,
+            which.seen_before,
+            reason,
+            after,
+            most,
+        )
+        return [row["session_id"] for row in rows]
 
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
 
+    async def list_lately_revoked(self) -> list[UUID]:
+        """Return the ids of everybody's sessions that ended in the last minute. Reads the whole table."""
+        return [row["session_id"] for row in await self._run.many(sql.list_lately_revoked)]
+
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
 
+    async def _seal_fingerprint(
+        self, session_id: UUID, user_id: UUID, fingerprint: str | None
+    ) -> tuple[str | None, str | None, bytes | None]:
+        if fingerprint is None:
+            return None, None, None
+        cell = Cell("user_sessions", "device_fingerprint", session_id)
+        sealed = await self._codec.seal(fingerprint.encode(), cell)
+        return sealed.ciphertext, sealed.key_id, self._index.index(of_person(user_id, fingerprint), FINGERPRINT)
+
     async def _session(self, row: Record) -> Session:
-        session_id: UUID = row["session_id"]
-        data_cell = Cell("user_sessions", "session_data", session_id)
-        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
-        address_cell = Cell("user_sessions", "ip_address", session_id)
-        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
-        opened = msgspec.json.decode(data, type=SessionData)
+        fields = await self._opened.open(row)
         return Session(
-            session_id=session_id,
+            user_agent=fields.data.user_agent,
+            amr=fields.data.amr,
+            ip_address=fields.ip_address,
+            username=fields.username,
+            session_id=row["session_id"],
             user_id=row["user_id"],
-            username=await open_username(self._codec, row, row["user_id"]),
-            user_agent=opened.user_agent,
-            amr=opened.amr,
-            ip_address=address.decode(),
             device_id=row["device_id"],
             aal=row["aal"],
             authenticated_at=row["authenticated_at"],

@@ -41,6 +41,22 @@ async def test_known_and_unknown_names_get_answers_of_one_shape(person: Person) 
     assert {(answer.status, answer.body["code"]) for answer in finished} == {(401, "invalid_credentials")}
 
 
+async def test_no_token_changes_the_shape_of_an_answer(person: Person) -> None:
+    """Neither a good one, nor another person's, nor what is none; for a name that nobody has as well."""
+    await person.register()
+    good = (await person.login(device={"fingerprint": "print"})).body["device_token"]
+    other = Person(person.http, person.url, "other")
+    await other.register()
+    shapes = []
+    for name in (person.username, "other", "nobody-has-this-name"):
+        for token in (None, good, "cyd_" + "A" * 43, "junk", ""):
+            answer, _ = await Person(person.http, person.url, name).start_login(token)
+            headers = {k: v for k, v in answer.headers.items() if k.lower() not in PER_REQUEST}
+            shapes.append((answer.status, {name: len(str(value)) for name, value in answer.body.items()}, headers))
+    assert shapes[0][0] == 200
+    assert all(shape == shapes[0] for shape in shapes)
+
+
 async def test_the_answer_for_one_name_evaluates_the_same_everywhere_and_after_a_restart_under_a_new_setup(
     start_service, http
 ) -> None:
@@ -77,10 +93,14 @@ async def test_registration_starts_the_same_for_a_name_that_is_taken(person: Per
 
 
 class Watch:
-    """Begins logins under a known and an unknown name, by turns, and keeps how long each answer took."""
+    """Begins logins under a known and an unknown name, by turns, and keeps how long each answer took.
 
-    def __init__(self, person: Person) -> None:
+    `sent` goes with both.
+    """
+
+    def __init__(self, person: Person, **sent: str) -> None:
         self.person = person
+        self.sent = sent
         self.took: dict[str, list[float]] = {KNOWN: [], UNKNOWN: []}
 
     async def ratio(self, pairs: int) -> float:
@@ -89,7 +109,7 @@ class Watch:
         for turn in range(pairs):
             for name in (KNOWN, UNKNOWN) if turn % 2 else (UNKNOWN, KNOWN):
                 began = time.perf_counter()
-                answer = await self.person.post("/v1/login/start", {"username": name, "ke1": ke1})
+                answer = await self.person.post("/v1/login/start", {"username": name, "ke1": ke1, **self.sent})
                 self.took[name].append(time.perf_counter() - began)
                 assert answer.status == 200
         return statistics.median(self.took[UNKNOWN][-pairs:]) / statistics.median(self.took[KNOWN][-pairs:])
@@ -125,6 +145,20 @@ async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is
 
     monkeypatch.setattr(login, "_credentials", slow)
     assert not await watch.finds_no_difference(PAIRS // 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
+async def test_a_token_makes_known_and_unknown_names_take_no_other_time(person: Person, whose: str) -> None:
+    person.username = KNOWN
+    await person.register()
+    other = Person(person.http, person.url, "somebody-else")
+    await other.register()
+    good = (await other.login(device={"fingerprint": "print"})).body["device_token"]
+    sent = {"device_token": good if whose == "somebody else's" else "cyd_" + "A" * 43}
+    watch = Watch(person, **sent)
+    await watch.ratio(50)
+    assert await watch.finds_no_difference(PAIRS)
 
 
 async def test_the_configuration_shows_the_public_key_and_nothing_else_of_the_setup(person: Person, service) -> None:

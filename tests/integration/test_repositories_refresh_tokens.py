@@ -39,7 +39,8 @@ async def word(db, token: str, new: str | None = None) -> RotationWord:
 
 async def is_alive(db, family) -> bool:
     async with db.connection() as repos:
-        return await repos.sessions.touch_session(family.session_id, HOUR) is not None
+        touched = await repos.sessions.touch_sessions([family.session_id], idle=HOUR, unwritten=HOUR)
+        return family.session_id in touched
 
 
 @pytest.fixture

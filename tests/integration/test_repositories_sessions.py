@@ -24,9 +24,10 @@ async def insert(db, session_id, user_id, *, idle=HOUR, absolute=DAY) -> bool:
         )
 
 
-async def touch(db, session_id):
+async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
     async with db.connection() as repos:
-        return await repos.sessions.touch_session(session_id, HOUR)
+        touched = await repos.sessions.touch_sessions([session_id], idle=idle, unwritten=unwritten)
+    return touched.get(session_id)
 
 
 async def test_a_session_is_read_as_it_was_inserted(db, postgres_config):
@@ -53,8 +54,7 @@ async def test_one_id_makes_one_session(db):
 async def test_idle_is_never_longer_than_absolute(db):
     user, session_id = await insert_person(db), new_id(CLOCK)
     assert await insert(db, session_id, user.id, idle=DAY, absolute=HOUR)
-    async with db.connection() as repos:
-        session, _ = await repos.sessions.touch_session(session_id, 30 * DAY)
+    session = await (await touch(db, session_id, idle=30 * DAY)).open()
     assert session.idle_expires_at == session.expires_at
 
 
@@ -72,9 +72,49 @@ async def test_a_touch_prolongs_and_brings_the_tokens_that_were_ended(db, postgr
             assert await repos.blacklist.insert_ended(
                 jti=jti, session_id=session_id, expires_at=expires_at, reason="revoked"
             )
-    session, ended = await touch(db, family.session_id)
-    assert ended == ("a", "b")
+    touched = await touch(db, family.session_id)
+    assert touched.ended_jtis == ("a", "b")
+    session = await touched.open()
     assert session.idle_expires_at - session.last_seen_at == HOUR
+
+
+async def test_many_are_touched_at_once_and_those_that_are_over_left_out(db, postgres_config):
+    families = [await insert_family(db) for _ in range(4)]
+    ids = [family.session_id for family in families]
+    async with db.transaction() as repos:
+        await repos.sessions.revoke_session(ids[3], families[3].user_id, "logout")
+    async with db.connection() as repos:
+        touched = await repos.sessions.touch_sessions([*ids, new_id(CLOCK)], idle=HOUR, unwritten=timedelta(0))
+    opened = {each: await found.open() for each, found in touched.items()}
+    assert {each: session.user_id for each, session in opened.items()} == {
+        family.session_id: family.user_id for family in families[:3]
+    }
+
+
+async def test_a_use_is_written_down_once_in_a_while(db, postgres_config):
+    family = await insert_family(db)
+    seen = "SELECT last_seen_at, idle_expires_at FROM user_sessions"
+    before = as_owner(postgres_config, seen)
+    session = await (await touch(db, family.session_id, unwritten=HOUR)).open()
+    assert as_owner(postgres_config, seen) == before == [(session.last_seen_at, session.idle_expires_at)]
+    as_owner(postgres_config, "UPDATE user_sessions SET last_seen_at = now() - interval '61 minutes'")
+    session = await (await touch(db, family.session_id, unwritten=HOUR)).open()
+    assert as_owner(postgres_config, seen) == [(session.last_seen_at, session.idle_expires_at)]
+    assert session.last_seen_at > before[0][0]
+
+
+async def test_a_session_that_somebody_holds_keeps_nobody_waiting(db, postgres_config):
+    held, free = await insert_family(db), await insert_family(db)
+    as_owner(postgres_config, "UPDATE user_sessions SET last_seen_at = now() - interval '1 hour'")
+    with connect_as_owner(postgres_config) as holder, holder.transaction():
+        holder.execute("SELECT FROM user_sessions WHERE session_id = %s FOR UPDATE", [held.session_id])
+        async with db.connection() as repos:
+            touched = await repos.sessions.touch_sessions(
+                [held.session_id, free.session_id], idle=HOUR, unwritten=timedelta(0)
+            )
+    assert set(touched) == {held.session_id, free.session_id}
+    written = "SELECT session_id FROM user_sessions WHERE last_seen_at > now() - interval '1 minute'"
+    assert as_owner(postgres_config, written) == [(free.session_id,)]
 
 
 @pytest.mark.parametrize(
@@ -211,21 +251,25 @@ async def test_a_ciphertext_that_was_moved_does_not_open(db, postgres_config, sw
         one.session_id,
         other.session_id,
     )
+    async with db.connection() as repos:
+        touched = await repos.sessions.touch_sessions(
+            [one.session_id, other.session_id], idle=HOUR, unwritten=timedelta(0)
+        )
     with pytest.raises(FieldDoesNotOpen):
-        await touch(db, one.session_id)
-    assert await touch(db, other.session_id) is not None
+        await touched[one.session_id].open()
+    assert (await touched[other.session_id].open()).user_id == other.user_id
 
 
 async def test_a_session_given_to_another_person_does_not_tell_that_persons_name(db, postgres_config):
     one, other = await insert_family(db), await insert_person(db)
     as_owner(postgres_config, "UPDATE user_sessions SET user_id = %s WHERE session_id = %s", other.id, one.session_id)
-    session, _ = await touch(db, one.session_id)
+    session = await (await touch(db, one.session_id)).open()
     assert (session.user_id, session.username) == (other.id, other.username)
 
 
 async def test_limits_are_the_databases_time(db):
     session_id = (await insert_family(db)).session_id
-    session, _ = await touch(db, session_id)
+    session = await (await touch(db, session_id)).open()
     assert session.created_at.tzinfo is not None
     assert abs(session.last_seen_at - datetime.now(UTC)) < timedelta(minutes=1)
 

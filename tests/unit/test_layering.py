@@ -12,24 +12,52 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "clock", "signals", "__version__"},
+    {"errors", "operator_errors", "clock", "coalescing", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs"},
-    {"postgres", "postgres_keys", "redis_client", "migrate"},
+    {"postgres", "postgres_keys", "redis_client", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
-    {"app", "serving", "moving", "cli", "commands", "demo", "embedded", "__main__"},
+    {
+        "app",
+        "wiring",
+        "checkpoint_sinks",
+        "trail",
+        "operating",
+        "listening",
+        "serving",
+        "moving",
+        "cli",
+        "commands",
+        "demo",
+        "embedded",
+        "__main__",
+    },
 )
 #: Modules of one layer may not import each other, but for these.
 BESIDE = {
+    ("operator_errors", "errors"),
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
+    ("redis_client", "redis_servers"),
     ("maintenance", "auth"),
+    ("wiring", "app"),
+    ("operating", "wiring"),
+    ("serving", "wiring"),
+    ("operating", "app"),
     ("serving", "app"),
+    ("serving", "listening"),
+    ("serving", "operating"),
     ("moving", "app"),
     ("demo", "app"),
     ("commands", "app"),
+    ("commands", "operating"),
+    ("serving", "trail"),
+    ("trail", "app"),
+    ("operating", "trail"),
+    ("trail", "checkpoint_sinks"),
+    ("commands", "trail"),
     ("commands", "embedded"),
     ("cli", "app"),
     ("cli", "commands"),
@@ -44,7 +72,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
-    "aiohttp": ("web/", "client/", "app.py", "serving.py"),
+    "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py"),
     "asyncpg": ("postgres.py",),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
@@ -54,7 +82,7 @@ ONLY_IN = {
     # Blocking: yoyo needs it to migrate, and a key store is used from threads.
     "psycopg": ("migrate.py", "postgres_keys.py"),
     "pyotp": ("auth/totp.py",),
-    "redis": ("redis_client.py",),
+    "redis": ("redis_client.py", "redis_servers.py"),
     "rich": ("commands/", "demo.py"),
     "segno": ("auth/totp.py",),
     "typer": ("cli.py", "commands/"),

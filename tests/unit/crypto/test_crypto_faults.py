@@ -4,11 +4,9 @@ The cut is made at each call that the writing of the file makes of the system: t
 it, or the call fails for want of space or by a broken disk.
 """
 
-import errno
 import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,6 +14,7 @@ from cypher.crypto import durable
 from cypher.crypto.keyring import KeyRing, Purpose, State
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
+from tests.cuts import Act, Cut, broken_disk, kill_after, kill_before, killed_in_a_fork, no_space
 
 NEW_PASSWORD = "another horse, another battery, and some staples"
 OPERATIONS = {
@@ -23,23 +22,6 @@ OPERATIONS = {
     "rewrap": lambda ring: ring.rewrap(NEW_PASSWORD, 1000),
 }
 COUNTED = {"open", "unlink", "replace", "fsync", "fchmod", "fchown", "write", "flush", "close"}
-
-
-class Cut:
-    """Stands for the `os` module, and for an open file, and counts the calls until its turn has come."""
-
-    def __init__(self, at: int, act: Callable[[Callable[[], object]], object]) -> None:
-        self._left = at
-        self._act = act
-        self.calls: list[str] = []
-
-    def around(self, thing: object) -> "Counting":
-        return Counting(thing, self)
-
-    def call(self, name: str, done: Callable[[], object]) -> object:
-        self.calls.append(name)
-        self._left -= 1
-        return self._act(done) if self._left == 0 else done()
 
 
 class Counting:
@@ -61,11 +43,11 @@ class Counting:
 
 
 @contextmanager
-def cut_at(at: int, act: Callable[[Callable[[], object]], object]) -> Iterator[Cut]:
+def cut_at(at: int, act: Act) -> Iterator[Cut]:
     cut = Cut(at, act)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable, "os", cut.around(os))
-        patch.setattr(durable, "open", lambda *given: cut.around(open(*given)), raising=False)  # noqa: SIM115
+        patch.setattr(durable, "os", Counting(os, cut))
+        patch.setattr(durable, "open", lambda *given: Counting(open(*given), cut), raising=False)  # noqa: SIM115
         yield cut
 
 
@@ -73,24 +55,6 @@ def calls_of(operation: Callable[[KeyRing], object], ring: KeyRing) -> list[str]
     with cut_at(0, lambda done: done()) as cut:
         operation(ring)
     return cut.calls
-
-
-def kill_before(done: Callable[[], object]) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_after(done: Callable[[], object]) -> None:
-    with suppress(OSError):
-        done()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def no_space(done: Callable[[], object]) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def broken_disk(done: Callable[[], object]) -> None:
-    raise OSError(errno.EIO, "Input/output error")
 
 
 def opened(store, password: str, clock) -> KeyRing:
@@ -114,21 +78,14 @@ def assert_old_or_new(store, password: str, clock, before: dict[str, bytes], gen
     assert secrets_of(opened(store, password, clock)).items() >= before.items()
 
 
-def in_a_process_that_is_killed(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> bool:
-    """Run it in a fork; tell whether the fork was killed."""
-    child = os.fork()
-    if child == 0:
-        with cut_at(at, act):
-            operation(ring)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+def cut_off(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act: Act) -> None:
+    with cut_at(at, act):
+        operation(ring)
 
 
-def refusal_of(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> str | None:
+def refusal_of(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act: Act) -> str | None:
     try:
-        with cut_at(at, act):
-            operation(ring)
+        cut_off(operation, ring, at, act)
     except KeyStoreRefused as refusal:
         return str(refusal)
     return None
@@ -140,7 +97,7 @@ def test_a_process_killed_anywhere_leaves_a_store_that_opens(ring, store, passwo
     before = secrets_of(ring)
     first = KeyRing.open(store, password, clock)
     at = 1
-    while in_a_process_that_is_killed(operation, first, at, act):
+    while killed_in_a_fork(cut_off, operation, first, at, act):
         assert_old_or_new(store, password, clock, before, first.generation)
         # The next round begins under the password that the round before has left.
         first = opened(store, password, clock)

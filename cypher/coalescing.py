@@ -1,0 +1,65 @@
+"""Asks once for all that is asked for at the same time.
+
+A round trip costs nearly the same for many keys as for one: a GET takes about 60 µs of CPU, each of 64 keys in one MGET
+about 2 µs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Coalescer(Generic[K, V]):
+    """Collects keys until everybody who is ready has run and a turn is free, then looks all of them up by one call."""
+
+    def __init__(self, look_up: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int) -> None:
+        """Take a look-up for `most` keys at a time, of which `turns` may go on at once.
+
+        A key that it does not answer has no value.
+        """
+        self._look_up = look_up
+        self._most = most
+        self._turns = asyncio.Semaphore(turns)
+        self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
+
+    async def get(self, key: K) -> V | None:
+        """Return the value of a key, or None, as it was looked up after this call.
+
+        Raises what the look-up raises. Who is cancelled takes nothing from the others.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._asked:
+            batch = self._asked
+            loop.create_task(self._answer(batch)).add_done_callback(partial(_hand_out, batch))
+        answer: asyncio.Future[V | None] = loop.create_future()
+        self._asked.setdefault(key, []).append(answer)
+        if len(self._asked) >= self._most:
+            self._asked = {}
+        return await answer
+
+    async def _answer(self, batch: dict[K, list["asyncio.Future[V | None]"]]) -> Mapping[K, V]:
+        async with self._turns:
+            if self._asked is batch:
+                self._asked = {}
+            return await self._look_up(list(batch))
+
+
+def _hand_out(batch: dict[K, list["asyncio.Future[V | None]"]], answers: "asyncio.Task[Mapping[K, V]]") -> None:
+    """Give everybody who still waits what the look-up came to."""
+    cancelled = answers.cancelled()
+    error = None if cancelled else answers.exception()
+    values = {} if cancelled or error else answers.result()
+    for key, waiting in batch.items():
+        for each in waiting:
+            if each.done():
+                continue
+            if cancelled:
+                each.cancel()
+            elif error:
+                each.set_exception(error)
+            else:
+                each.set_result(values.get(key))
