@@ -46,6 +46,12 @@ def end_with(path: Path, number: int) -> None:
             os.kill(pid, number)
 
 
+def as_in_a_terminal() -> None:
+    """Hear, as a new process, what whoever runs the tests may have ignored: in the background, or by `nohup`."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Lend a folder with a short name, outside of pytest's own, whose modes pytest resets; kill who lives in it."""

@@ -6,6 +6,10 @@ import time
 import opaque_ke_py as opaque
 import pytest
 
+from cypher.auth.opaque import new_setup
+from cypher.crypto.keyring import Purpose
+from cypher.crypto.rotation import rotate
+from tests.acceptance.conftest import Service
 from tests.acceptance.person import Person, b64, unb64
 
 PAIRS = 2000
@@ -53,18 +57,26 @@ async def test_no_token_changes_the_shape_of_an_answer(person: Person) -> None:
     assert all(shape == shapes[0] for shape in shapes)
 
 
-async def test_the_answer_for_one_name_evaluates_the_same_on_every_instance(start_service, http) -> None:
+async def test_the_answer_for_one_name_evaluates_the_same_everywhere_and_after_a_restart_under_a_new_setup(
+    start_service, http
+) -> None:
     one, two = await start_service(), await start_service()
     ke1 = b64(opaque.client_login_start(b"guess").get_message())
     await Person(http, one.url, "known-name").register()
-    for name in ("known-name", "nobody-has-this-name"):
-        evaluated = set()
-        for url in (one.url, one.url, two.url):
-            answer = await Person(http, url, name).post("/v1/login/start", {"username": name, "ke1": ke1})
-            ke2 = unb64(answer.body["ke2"])
-            assert len(ke2) == 320
-            evaluated.add(ke2[:32])
-        assert len(evaluated) == 1
+    evaluated: dict[str, set[bytes]] = {"known-name": set(), "nobody-has-this-name": set()}
+
+    async def ask(*services: Service) -> None:
+        for name in evaluated:
+            for service in services:
+                answer = await Person(http, service.url, name).post("/v1/login/start", {"username": name, "ke1": ke1})
+                ke2 = unb64(answer.body["ke2"])
+                assert len(ke2) == 320
+                evaluated[name].add(ke2[:32])
+
+    await ask(one, one, two)
+    assert rotate(one.resources.ring, Purpose.OPAQUE, secret=new_setup())
+    await ask(one, two, await start_service())
+    assert {name: len(elements) for name, elements in evaluated.items()} == {name: 1 for name in evaluated}
 
 
 async def test_registration_starts_the_same_for_a_name_that_is_taken(person: Person) -> None:

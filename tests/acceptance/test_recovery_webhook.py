@@ -87,8 +87,8 @@ async def serve(environment, mailer: Mailer, http) -> AsyncIterator[Callable[...
         async def start(**settings: str) -> Person:
             webhook = {"RECOVERY_WEBHOOK": mailer.url, "RECOVERY_WEBHOOK_SECRET": SECRET}
             config = load({**environment, **webhook, **settings}, None)
-            server = await stack.enter_async_context(running(config, SystemClock(), port=0))
-            person = Person(http, f"http://127.0.0.1:{server.port}", "alice")
+            listeners = await stack.enter_async_context(running(config, SystemClock(), port=0))
+            person = Person(http, f"http://127.0.0.1:{listeners.public.port}", "alice")
             await person.register()
             return person
 

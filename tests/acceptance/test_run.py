@@ -17,7 +17,7 @@ import pytest
 
 from cypher.client import CypherClient
 from tests.acceptance.conftest import free_port
-from tests.processes import LIBRARIES, ROOT, end_with, private_folder, processes, python_of_others
+from tests.processes import LIBRARIES, ROOT, as_in_a_terminal, end_with, private_folder, processes, python_of_others
 
 PASSWORD = "correct horse battery staple"
 USUAL_PORTS = (5432, 6379)
@@ -49,12 +49,6 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def _as_in_a_terminal() -> None:
-    """Hear what whoever runs the tests may have ignored: in the background, or by `nohup`."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [python, str(ROOT / "run.py")],
@@ -64,7 +58,7 @@ def popen(folder: Path, port: int, python: str = sys.executable, uid: int | None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_as_in_a_terminal,
+        preexec_fn=as_in_a_terminal,
         user=uid,
         group=uid,
         extra_groups=None if uid is None else [],

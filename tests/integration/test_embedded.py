@@ -20,7 +20,7 @@ import redis
 from cypher.config import RedisConfig, load
 from cypher.embedded import Embedded, complete, postgres_binaries
 from cypher.errors import OperatorError
-from tests.processes import LIBRARIES, end_with, private_folder, processes, python_of_others
+from tests.processes import LIBRARIES, as_in_a_terminal, end_with, private_folder, processes, python_of_others
 
 #: Joins the servers under argv[1], says so, and leaves when its input ends.
 PROCESS = """
@@ -56,6 +56,7 @@ def start_process() -> Iterator[StartProcess]:
             cwd="/",
             env={"PYTHONPATH": LIBRARIES, "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
+            preexec_fn=as_in_a_terminal,
             user=user,
             group=user,
             extra_groups=None if user is None else [],
