@@ -21,7 +21,7 @@ from cypher.serving import running
 from tests.acceptance.conftest import ROOT, Service
 from tests.acceptance.person import Person
 
-VALUES = 20
+VALUES = 24
 #: Colours, and movements of the cursor.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -77,7 +77,8 @@ def start_run() -> Iterator[StartRun]:
         lines = [process.stdout.readline()]
         seconds = time.monotonic() - began
         assert lines[0], process.communicate()[1]
-        lines += [process.stdout.readline() for _ in range(4)]
+        while "Ctrl-C" not in lines[-1]:
+            lines.append(process.stdout.readline())
         return Run(process, f"http://127.0.0.1:{port}", "".join(lines), seconds)
 
     yield start
