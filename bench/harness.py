@@ -56,7 +56,7 @@ class Scenario:
     floor: Work
     floor_name: str
     size: int
-    prepare: Callable[[], Awaitable[None]] | None = None
+    prepare: Callable[[], Awaitable[object]] | None = None
     cpu: Cpu = time.process_time  #: CPU-seconds so far of the process that is measured
     floor_cpu: Cpu | None = None  #: likewise for the floor; None: the same process
     compared: Compared = Compared.TIME

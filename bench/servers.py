@@ -5,14 +5,14 @@ Nothing of a user's is touched: no `.env` is read, `.cypher` is not used, and ev
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
 from cypher.clock import new_bytes, new_token
-from cypher.config import Category, Config, PostgresConfig, Secret, load
+from cypher.config import Config, LimitsConfig, PostgresConfig, Secret, load
 from cypher.embedded import complete
 from cypher.migrate import create_database, migrate
 
@@ -25,7 +25,8 @@ SETTINGS = {
     "ACCESS_TOKEN_SECONDS": "3600",
     "TOTP_FAILURES_SHORT": "off",
     "TOTP_FAILURES_DAY": "off",
-    **{f"RATE_LIMIT_{category.name}": "off" for category in Category if category is not Category.LOGIN_DEVICE},
+    "ADMIN_PORT": "off",
+    **{f"RATE_LIMIT_{limit.name.upper()}": "off" for limit in fields(LimitsConfig)},
 }
 
 

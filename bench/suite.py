@@ -10,6 +10,7 @@ from typing import cast
 from bench.harness import Scenario, measure
 from bench.results import Measured, measured
 from bench.scenarios import (
+    audit,
     cache,
     codec,
     frame,
@@ -22,6 +23,7 @@ from bench.scenarios import (
     session,
     startup,
     tokens,
+    trail,
 )
 from bench.stands import SMALL, Stands
 from cypher.app import Resources
@@ -68,6 +70,8 @@ GROUPS = (
     Group("login", "32 logins in a round: all starts, then all proofs (not measured), then all ends", login.scenarios),
     Group("tokens", f"{PEOPLE}; in a round 64 of each", tokens.scenarios),
     Group("loop", "/health/live, asked every few milliseconds", loop.scenarios),
+    Group("audit", "two instances that write at once", over_resources(audit.scenarios)),
+    Group("trail", "one person, the client's share of a login included", over_resources(trail.scenarios)),
     Group("reencryption", "values of one session under the key before; nothing else in the database", _reencryption),
     Group("startup", "processes and databases made anew each time", startup.scenarios),
     Group("growth", f"the same with so many people, sessions and tokens as with {SMALL:,}", growth.scenarios),

@@ -10,29 +10,45 @@ from cypher import logs, serving
 from cypher.app import Resources
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.commands import keys, rate_limits, tokens, users
+from cypher.commands import audit, canary, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import run, servers, with_resources
 from cypher.config import Config
 from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
+from cypher.postgres import QueryFailed
+from cypher.settings import bracketed
+from cypher.signals import unwind_on_all
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Cypher, an authentication service. Its settings come from the environment and from .env in this folder.",
+    pretty_exceptions_enable=False,
+)
+app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(rate_limits.app, name="rate-limits")
+app.command("canary")(canary.look)
 
 
 def main() -> None:
     """Run a command; the entry point of `cypher` and of run.py."""
+    unwind_on_all()
     try:
         app()
     except CypherError as exc:
         _refuse(str(exc) or exc.message())
     except CypherClientError as exc:
         _refuse(str(exc))
+    except QueryFailed as exc:
+        _refuse(
+            f"PostgreSQL refuses a query ({exc}). Was this database's schema changed since `cypher migrate` made it?"
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -47,7 +63,7 @@ def serve() -> None:
     """Serve until Ctrl-C; on a machine without PostgreSQL and Redis, on embedded ones."""
     with servers() as (config, embedded):
         logs.set_up(config.log)
-        applied = migrate(config.postgres) if embedded and embedded.holds_postgres else []
+        applied = _migrate(config) if embedded and embedded.holds_postgres else []
         run(serving.serve(config, SystemClock(), announcement(config, embedded, applied)))
 
 
@@ -55,7 +71,7 @@ def serve() -> None:
 def migrate_command() -> None:
     """Bring the database's schema up to this version."""
     with servers() as (config, _):
-        applied = migrate(config.postgres)
+        applied = _migrate(config)
     print("\n".join(f"applied {name}" for name in applied) or "The schema is up to date.")
 
 
@@ -71,7 +87,7 @@ def init_db(
         for line in create_database(config.postgres):
             print(line)
         if all_:
-            for name in migrate(config.postgres):
+            for name in _migrate(config):
                 print(f"applied {name}")
 
 
@@ -87,9 +103,14 @@ def demo(
     with_resources(show)
 
 
+def _migrate(config: Config) -> list[str]:
+    return migrate(config.postgres, retention_days=config.audit.retention_days)
+
+
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:
-    """Say in a few lines where the service is, what it stands on and what to try next; `{url}` is filled in later."""
-    lines = ["Cypher answers on {url}"]
+    """Say in a few lines where the service is, what it stands on and what to try next."""
+    url = f"http://{bracketed(config.http.host)}:{config.http.port}"
+    lines = [f"Cypher answers on {url}"]
     if embedded and embedded.holds_postgres:
         made = "made" if applied else "found again"
         lines += [
@@ -98,5 +119,9 @@ def announcement(config: Config, embedded: Embedded | None, applied: list[str]) 
         ]
     elif embedded:
         lines.append(f"  the cache: {embedded.path} (Valkey; set REDIS_HOST for one of your own)")
-    lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo", "  stop it:      Ctrl-C"]
+    if config.operators.port is not None:
+        where = f"http://{bracketed(config.operators.host)}:{config.operators.port}"
+        lines.append(f"  operators:    {where}/docs (with a token of `cypher tokens create`)")
+    # With the address: what PORT said here, the other terminal need not know.
+    lines += [f"  see it work:  {Path(sys.executable).parent / 'cypher'} demo --url {url}", "  stop it:      Ctrl-C"]
     return "\n".join(lines)

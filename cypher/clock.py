@@ -6,9 +6,13 @@ Nothing else outside `cypher.crypto` reads a clock or the system's random source
 import base64
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: 48 bits reach beyond the year 9999, where datetime ends; here it begins.
+LAST_MILLISECOND = 253_370_764_800_000
 
 
 class Clock(Protocol):
@@ -23,6 +27,11 @@ class Clock(Protocol):
         ...
 
 
+#: What is trusted for so long, must not be trusted longer because the machine was asleep: `time.monotonic` stands still
+#: then on Linux.
+AWAKE_OR_ASLEEP: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -30,16 +39,39 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(AWAKE_OR_ASLEEP)
 
 
 def new_id(clock: Clock) -> UUID:
     """Draw a UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = int(clock.now().timestamp() * 1000)
+    return id_at(clock.now())
+
+
+def id_at(moment: datetime) -> UUID:
+    """Draw a UUIDv7 of a moment."""
+    # By way of whole microseconds: a float of seconds may lie a little below the millisecond that it stands for.
+    milliseconds = round(moment.timestamp() * 1_000_000) // 1000
     value = (milliseconds << 80) | secrets.randbits(80)
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def moment_of(identifier: UUID) -> datetime:
+    """Return the moment in a UUIDv7, to the millisecond below; of any other UUID, some moment."""
+    milliseconds = min(identifier.int >> 80, LAST_MILLISECOND)
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return when the month of a moment began, in UTC."""
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(moment: datetime) -> datetime:
+    """Return when the next month begins, in UTC."""
+    month = month_of(moment)
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
 
 
 def new_token(prefix: str = "") -> str:

@@ -51,8 +51,8 @@ class SealedRows:
 async def demo(base_url: str, open_: Resources, console: Console | None = None) -> None:
     """Walk a random person through one session at `base_url`, and print what it left on the servers.
 
-    Raises OperatorError for an address that is none, and the errors of `cypher.client` when the service does not answer
-    or is closed to newcomers.
+    Raises OperatorError for an address that is none or a service on other servers than `open_`, and the errors of
+    `cypher.client` when the service does not answer or is closed to newcomers.
     """
     out = console or Console(width=WIDTH, highlight=False)
     try:
@@ -61,9 +61,11 @@ async def demo(base_url: str, open_: Resources, console: Console | None = None) 
         raise OperatorError(str(exc)) from exc
     async with visitor as client:
         person = await _come_in(client, out)
-        # Looked at before the logout: afterwards Redis holds a tombstone, a single byte.
-        tables = await _tables(person, open_)
-        await client.logout()
+        try:
+            # Looked at before the logout: afterwards Redis holds a tombstone, a single byte.
+            tables = await _tables(person, open_)
+        finally:
+            await client.logout()
     _tell(out, "logged out", "the session and its tokens are over on every instance")
     for table in tables:
         out.print()
@@ -96,6 +98,11 @@ async def _tables(person: Person, open_: Resources) -> list[Table]:
             session = await rows.get_sealed_session(person.session.id)
     finally:
         await db.close()
+    if user is None or session is None:
+        raise OperatorError(
+            "The service there keeps its people in another database than this command looks into: give both the same "
+            "settings."
+        )
     key = SealedValues(open_.codec, open_.ring.epoch).key(KIND, str(person.session.id))
     value = await open_.redis.get(key)
     document = f"{person.session.username}, aal {person.session.aal}, until {person.session.expires_at:%Y-%m-%d}"
@@ -106,19 +113,19 @@ async def _tables(person: Person, open_: Resources) -> list[Table]:
     ]
 
 
-def _user_rows(person: Person, row: Record | None) -> list[tuple[str, str, object]]:
+def _user_rows(person: Person, row: Record) -> list[tuple[str, str, object]]:
     return [
-        ("username", person.user.username, row and row["username"]),
-        ("username_index", "(finds the name again)", row and row["username_index"]),
-        ("opaque_record", f"password {_short(person.password, 12)}", row and row["opaque_record"]),
+        ("username", person.user.username, row["username"]),
+        ("username_index", "(finds the name again)", row["username_index"]),
+        ("opaque_record", f"password {_short(person.password, 12)}", row["opaque_record"]),
     ]
 
 
-def _session_rows(person: Person, row: Record | None) -> list[tuple[str, str, object]]:
+def _session_rows(person: Person, row: Record) -> list[tuple[str, str, object]]:
     return [
-        ("session_data", person.session.user_agent, row and row["session_data"]),
-        ("ip_address", person.session.ip_address, row and row["ip_address"]),
-        ("token_hash", _short(person.refresh_token, 24), row and row["token_hash"]),
+        ("session_data", person.session.user_agent, row["session_data"]),
+        ("ip_address", person.session.ip_address, row["ip_address"]),
+        ("token_hash", _short(person.refresh_token, 24), row["token_hash"]),
     ]
 
 

@@ -88,13 +88,13 @@ class ValidationFailed(CypherError):
 
 
 class Unauthenticated(CypherError):
-    """A valid access token is needed."""
+    """A valid bearer token is needed."""
 
     code = "unauthenticated"
 
 
 class AccessTokenEnded(Unauthenticated):
-    """A valid access token is needed."""
+    """A valid bearer token is needed."""
 
     # To its sender this is any other bad token; to a limiter it is not: whoever has one did not guess it.
 
@@ -255,6 +255,10 @@ class KeysUnavailable(Unavailable):
     """The key store is away for a moment: try again."""
 
 
+class TrailRefused(Unavailable):
+    """This cannot be recorded at the moment, and so it was not done: try again."""
+
+
 class NamesBusy(Unavailable):
     """Usernames are being indexed anew: try again later."""
 
@@ -278,6 +282,10 @@ class SettingsRefused(OperatorError):
 
 class KeyStoreRefused(OperatorError):
     """The key store cannot be used as it is; nothing was changed."""
+
+
+class TrailBroken(OperatorError):
+    """The audit trail does not go on from where it was seen to end."""
 
 
 class SchemaRefused(OperatorError):

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from yoyo import get_backend, read_migrations
 from yoyo.backends import DatabaseBackend
+from yoyo.exceptions import LockTimeout
 
 from cypher import sqlfiles
 from cypher.config import PostgresConfig, Secret
@@ -21,21 +22,28 @@ sql = sqlfiles.load("migrations")
 CONNECT_SECONDS = 5
 
 
-def migrate(config: PostgresConfig) -> list[str]:
+def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> list[str]:
     """Apply what is missing, as the owner of the schema, and return the names of what was applied.
 
+    `retention_days` is how long the audit trail is kept from now on; None leaves it as it is.
     Waits for another process that does this. A lock that yoyo then finds is taken for one of a process that was
     killed, and broken: do not run the plain `yoyo` at the same moment.
+
+    Raises OperatorError when the owner may not do it, or PostgreSQL refuses a migration; that one is undone.
     """
-    with _connected(config, as_owner=True) as connection, connection.transaction():
+    with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
+        if not _value(connection, sql.may_create):
+            raise _no_owner(config)  # yoyo would go on without its own tables, and fail somewhere else
         connection.execute(sql.wait_for_others.sql)
         with get_backend(_uri(config)) as backend:
             backend.break_lock()
             applied = _apply(backend)
     # Not beside yoyo's work, whose tables the rights are for; but one at a time as well: racing GRANTs fail.
-    with _connected(config, as_owner=True) as connection, connection.transaction():
+    with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
         connection.execute(sql.wait_for_others.sql)
         connection.execute(sql.grant_service_rights.sql)
+        if retention_days is not None:
+            _value(connection, sql.set_retention_days, str(retention_days))
         _join_service_group(connection, config)
     return applied
 
@@ -104,6 +112,30 @@ def _join_service_group(connection: "psycopg.Connection[tuple[object, ...]]", co
             connection.execute(_text(grant))
     except psycopg.errors.InsufficientPrivilege as exc:
         raise _superuser_needed(owner, f"run: {grant}") from exc
+
+
+@contextmanager
+def _told(config: PostgresConfig) -> Iterator[None]:
+    """Say in a sentence what PostgreSQL or yoyo refuses; never in the driver's own words, which quote values."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise _no_owner(config) from exc
+    except psycopg.Error as exc:
+        raise OperatorError(
+            f"The schema of the database {config.database} could not be brought up to date: PostgreSQL says "
+            f"{type(exc).__name__} (SQLSTATE {exc.sqlstate}); its log says more. What was applied before stays."
+        ) from exc
+    except LockTimeout as exc:
+        raise OperatorError("Plain yoyo is at work on this database. Run `cypher migrate` when it has ended.") from exc
+
+
+def _no_owner(config: PostgresConfig) -> OperatorError:
+    owner, database = _owner(config)[0], config.database
+    return OperatorError(
+        f"The role {owner} may not make or change tables in the database {database}. Have a superuser run: ALTER "
+        f"DATABASE {database} OWNER TO {owner}; and hand over the tables that somebody else has made there."
+    )
 
 
 def _superuser_needed(owner: str, what: str) -> OperatorError:

@@ -4,7 +4,7 @@ It knows no table. What a connection can do for a caller is decided by the `over
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -83,6 +83,11 @@ class Executor:
         """Run a query of which nothing comes back."""
         with self._running(query, Kind.EXEC):
             await self._connection.execute(query.sql, *args)
+
+    async def each(self, query: Query, rows: Sequence[Sequence[object]]) -> None:
+        """Run a query of which nothing comes back once for each row of arguments, all in one round trip."""
+        with self._running(query, Kind.EXEC):
+            await self._connection.executemany(query.sql, rows)
 
     async def execrows(self, query: Query, *args: object) -> int:
         """Return how many rows were changed."""

@@ -6,36 +6,32 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
-from typing import Protocol, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 import hiredis
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
-from cypher.coalescing import Coalescer
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
+from cypher.redis_servers import CONNECTIONS, AnyRedis, connect
+from cypher.shared_lookups import SharedLookups
 
 T = TypeVar("T")
 
 #: Its stub takes commands of one word only.
 _pack = cast(Callable[[tuple[str | bytes | int, ...]], bytes], hiredis.pack_command)
 
-CONNECT_SECONDS = 0.2
-COMMAND_SECONDS = 0.25
-#: The steps of one command (a free connection, connect, AUTH, the command) have a time-out each; this bounds their sum.
+#: The steps of one command (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
 WHOLE_SECONDS = 0.5
-#: A call takes well under a millisecond: more connections than this wait for the server, not for each other.
-CONNECTIONS = 64
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
 #: MGETs under way at once, and rows of script calls: while they are, more gather. With one alone, all would wait for a
@@ -87,37 +83,28 @@ class Breaker:
 
 
 class RedisClient:
-    """One server behind a blocking pool. Every method raises `RedisUnavailable`, within about half a second."""
+    """Every method raises `RedisUnavailable`, within about half a second."""
 
-    def __init__(self, redis: Redis, clock: Clock) -> None:
+    def __init__(self, redis: AnyRedis, clock: Clock, closing: AsyncExitStack) -> None:
+        """Take over an open client; call `open`."""
         self._redis = redis
+        self._closing = closing
+        # The driver's own pools raise when they are empty, or cost more than this for each call.
+        self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
-        self._values = Coalescer(self._get_each, most=SLICE, turns=TURNS)
-        self._scripts = Coalescer(self._run_each, most=SLICE, turns=TURNS)
+        self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
+        self._scripts = SharedLookups(self._run_each, most=SLICE, turns=TURNS)
         self._sources: dict[str, str] = {}
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
         """Make a client without connecting; `config` must name a server (`ValueError` while it is still embedded)."""
-        if config.url is None:
-            raise ValueError("the embedded server has to be started, and its url filled in, before it can be opened")
-        pool = BlockingConnectionPool.from_url(
-            config.url,
-            password=config.password.reveal() if config.password else None,
-            max_connections=CONNECTIONS,
-            timeout=COMMAND_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            # RESP2 and no client name or version: connecting costs no round trip of its own.
-            protocol=2,
-            driver_info=None,
-        )
-        return cls(Redis.from_pool(pool), clock or SystemClock())
+        closing = AsyncExitStack()
+        return cls(connect(config, closing), clock or SystemClock(), closing)
 
     async def close(self) -> None:
         """Close every connection; calls still under way fail."""
-        await self._redis.aclose()
+        await self._closing.aclose()
 
     async def ping(self) -> bool:
         """Tell whether Redis answers; never raises."""
@@ -158,13 +145,23 @@ class RedisClient:
 
     async def scan(self, pattern: str) -> AsyncIterator[str]:
         """Yield the names that match, perhaps some of them twice; every step has the time of one call."""
-        cursor = 0
-        while True:
-            cursor, names = await self._guarded(partial(self._redis.scan, cursor, pattern, SLICE))
-            for name in names:
-                yield name.decode() if isinstance(name, bytes) else name
-            if not cursor:
-                return
+        for step in await self._scans():
+            cursor: object = 0
+            while True:
+                cursor, names = await self._guarded(partial(step, cursor, pattern, SLICE))
+                for name in names:
+                    yield name.decode() if isinstance(name, bytes) else name
+                # A cluster answers with the cursor of each server that was asked: here one.
+                cursor = next(iter(cursor.values()), 0) if isinstance(cursor, dict) else cursor
+                if not cursor:
+                    break
+
+    async def content(self, key: str) -> bytes:
+        """Return what stands under a name, a value or the members of a sorted set; nothing where it is gone."""
+        if await self._guarded(lambda: self._redis.type(key)) == b"zset":
+            members = await self._guarded(lambda: self._redis.zrange(key, 0, -1))
+            return b" ".join(member for member in members if isinstance(member, bytes))
+        return await self.get(key) or b""
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest.
@@ -183,8 +180,17 @@ class RedisClient:
         return run
 
     async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
-        found = await self._guarded(lambda: self._redis.mget(keys))
+        found = await self._guarded(partial(self._mget, keys))
         return dict(zip(keys, map(_value, found), strict=True))
+
+    async def _mget(self, keys: list[str]) -> Sequence[object]:
+        if not isinstance(self._redis, RedisCluster):
+            return await self._redis.mget(keys)
+        # One command names the keys of one slot only; a pipeline asks each server once.
+        pipeline = self._redis.pipeline()
+        for key in keys:
+            pipeline.get(key)
+        return await pipeline.execute()
 
     async def _run_each(self, calls: list[ScriptCall]) -> dict[ScriptCall, object]:
         answers = dict(zip(calls, await self._guarded(partial(self._ask_each, calls)), strict=True))
@@ -195,18 +201,20 @@ class RedisClient:
             answers |= zip(unknown, await self._guarded(partial(self._ask_each, unknown)), strict=True)
         return answers
 
-    async def _ask_each(self, calls: list[ScriptCall]) -> list[object]:
-        """Send all calls, then read all answers, of which each may be an error.
-
-        By hand: a pipeline of redis-py takes 12 µs more for each of 64 calls.
-        """
-        packed = b"".join(map(_packed, calls))
+    async def _ask_each(self, calls: list[ScriptCall]) -> Sequence[object]:
+        """Return the answers to all calls, of which each may be an error."""
+        if isinstance(self._redis, RedisCluster):
+            pipeline = self._redis.pipeline()
+            for call in calls:
+                pipeline.evalsha(call.digest, len(call.keys), *call.keys, *call.args)
+            return await pipeline.execute(raise_on_error=False)
         pool = self._redis.connection_pool
-        connect: Callable[[], Awaitable[AbstractConnection]] = pool.get_connection
-        connection = await connect()
+        take: Callable[[], Awaitable[AbstractConnection]] = pool.get_connection
+        connection = await take()
         all_read = False
         try:
-            await connection.send_packed_command(packed)
+            # By hand: a pipeline of redis-py takes 12 µs more for each of 64 calls.
+            await connection.send_packed_command(b"".join(map(_packed, calls)))
             answers = [await _answer(connection) for _ in calls]
             all_read = True
         finally:
@@ -216,11 +224,18 @@ class RedisClient:
             await pool.release(connection)
         return answers
 
+    async def _scans(self) -> list[Callable[..., Awaitable[Any]]]:
+        """Return the call that reads on, for each server that holds a part of the names."""
+        if not isinstance(self._redis, RedisCluster):
+            return [self._redis.scan]
+        await self._guarded(self._redis.initialize)
+        return [partial(self._redis.scan, target_nodes=node) for node in self._redis.get_primaries()]
+
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():
             raise RedisUnavailable
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
+            async with asyncio.timeout(WHOLE_SECONDS), self._places:
                 answer = await call()
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as exc:
             self._breaker.failed()

@@ -53,11 +53,28 @@ VALUES ($1, $2)
  WHERE k.retired_at IS NULL
    AND ($3::bigint IS NULL OR k.operations + $2 <= $3);
 
+-- name: hold_data_key :value
+-- params: key_id
+-- To the end of the transaction nobody takes the key from sealing; uses of it can be reserved meanwhile. NULL for a key
+-- that is retired, or was not noted yet.
+SELECT TRUE
+  FROM data_keys
+ WHERE key_id = $1
+   AND retired_at IS NULL
+   FOR KEY SHARE;
+
 -- name: retire_key :execrows
 -- params: key_id
--- Takes a data key from sealing for good: no process reserves a use of it any more.
+-- Takes a data key from sealing for good, after whoever holds it: no process reserves a use of it any more.
+WITH alone AS MATERIALIZED (
+    SELECT key_id
+      FROM data_keys
+     WHERE key_id = $1
+       FOR UPDATE
+)
 INSERT INTO data_keys AS k (key_id, retired_at)
-VALUES ($1, now())
+SELECT $1, now()
+  FROM (SELECT count(*) FROM alone) AS waited
     ON CONFLICT (key_id) DO UPDATE
    SET retired_at = coalesce(k.retired_at, now());
 
@@ -78,6 +95,21 @@ SELECT pg_advisory_xact_lock(hashtextextended('cypher.names', 0));
 -- name: try_reencryption :value
 -- Held to the end of the transaction by the one instance that re-encrypts in the background.
 SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption', 0));
+
+-- name: try_asked_reencryption :value
+-- The same for the one instance that an operator has asked to; the two may go on beside each other.
+SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption.asked', 0));
+
+-- name: is_reencrypting :value
+-- Whether somebody holds one of these two; a lock's number stands in pg_locks in halves.
+SELECT EXISTS (SELECT
+                 FROM pg_locks
+                WHERE locktype = 'advisory'
+                  AND granted
+                  AND objsubid = 1
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND ((classid::bigint << 32) | objid::bigint)
+                      IN (hashtextextended('cypher.reencryption', 0), hashtextextended('cypher.reencryption.asked', 0)));
 
 -- name: stay_idle :exec
 -- For a transaction that only holds a lock: it has no snapshot, and keeps nothing from being vacuumed.

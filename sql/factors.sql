@@ -74,6 +74,21 @@ UPDATE recovery_codes
    AND code_hash = $2
    AND used_at IS NULL;
 
+-- name: list_recovery_codes :many
+-- params: user_id
+SELECT created_at, used_at
+  FROM recovery_codes
+ WHERE user_id = $1
+ ORDER BY created_at, used_at, code_hash;
+
+-- name: list_failures :many
+-- params: user_id, most
+SELECT failed_at
+  FROM factor_failures
+ WHERE user_id = $1
+ ORDER BY failed_at DESC
+ LIMIT $2;
+
 -- name: insert_attempt :one
 -- params: attempt_id, user_id, short_hits, short_window, day_hits, day_window, total
 -- Counts an attempt as a failure before its code is looked at, where the limits have room for one more; hits and window

@@ -2,6 +2,10 @@
 -- Held by whoever migrates, to the end of its transaction. Its number is only ours, and nothing more.
 SELECT pg_advisory_xact_lock(4283716250917);
 
+-- name: may_create :value
+-- Whether this role can make tables where yoyo and the migrations make them.
+SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), FALSE);
+
 -- name: list_applied :many
 SELECT migration_id
   FROM _yoyo_migration
@@ -43,3 +47,10 @@ SELECT format('CREATE DATABASE %I ENCODING ''UTF8'' TEMPLATE template0', $1::tex
 -- name: grant_service_rights :exec
 -- Every time: the group, or this server, may be newer than the migration that gave it its rights.
 SELECT grant_service_rights();
+
+-- name: set_retention_days :value
+-- params: days
+UPDATE audit_retention
+   SET days = $1::text::integer
+ WHERE retention = 'long'
+RETURNING days;

@@ -10,6 +10,17 @@ SELECT session_id
   FROM refresh_tokens
  WHERE token_hash = $1;
 
+-- name: list_tokens :many
+-- params: user_id, before, before_hash, most
+-- A page of what is kept of a person's tokens, newest first; found by their sessions, which have an index.
+SELECT t.token_hash, t.session_id, t.metadata, t.metadata_key_id, t.issued_at, t.consumed_at
+  FROM user_sessions s
+  JOIN refresh_tokens t USING (session_id)
+ WHERE s.user_id = $1
+   AND (t.issued_at, t.token_hash) < ($2::timestamptz, $3::bytea)
+ ORDER BY t.issued_at DESC, t.token_hash DESC
+ LIMIT $4;
+
 -- name: rotate :one
 -- params: old_hash, new_hash, successor, successor_key_id, grace, idle, metadata, metadata_key_id
 -- Decides what a presented token is worth and does what follows from it, in one statement; no row for an unknown one.

@@ -104,6 +104,57 @@ UPDATE user_sessions AS t
  WHERE t.session_id = n.row_id
    AND t.device_fingerprint = n.old;
 
+-- name: list_devices_fingerprint :many
+-- params: key_id, after, most
+SELECT id AS row_id, fingerprint AS ciphertext, fingerprint_key_id AS key_id
+  FROM devices
+ WHERE fingerprint_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_fingerprint :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET fingerprint = n.new, fingerprint_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.fingerprint = n.old;
+
+-- name: list_devices_info :many
+-- params: key_id, after, most
+SELECT id AS row_id, info AS ciphertext, info_key_id AS key_id
+  FROM devices
+ WHERE info_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_info :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET info = n.new, info_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.info = n.old;
+
+-- name: list_devices_name :many
+-- params: key_id, after, most
+SELECT id AS row_id, name AS ciphertext, name_key_id AS key_id
+  FROM devices
+ WHERE name_key_id <> $1
+   AND id > $2
+ ORDER BY id
+ LIMIT $3;
+
+-- name: exchange_devices_name :execrows
+-- params: key_id, row_ids, old, new
+UPDATE devices AS t
+   SET name = n.new, name_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.id = n.row_id
+   AND t.name = n.old;
+
 -- name: list_refresh_tokens_metadata :many
 -- params: key_id, after, most
 SELECT token_hash AS row_id, metadata AS ciphertext, metadata_key_id AS key_id
@@ -138,6 +189,23 @@ UPDATE refresh_tokens AS t
  WHERE t.token_hash = n.row_id
    AND t.successor = n.old;
 
+-- name: list_audit_subjects_secret :many
+-- params: key_id, after, most
+SELECT user_id AS row_id, secret AS ciphertext, secret_key_id AS key_id
+  FROM audit_subjects
+ WHERE secret_key_id <> $1
+   AND user_id > $2
+ ORDER BY user_id
+ LIMIT $3;
+
+-- name: exchange_audit_subjects_secret :execrows
+-- params: key_id, row_ids, old, new
+UPDATE audit_subjects AS t
+   SET secret = n.new, secret_key_id = $1
+  FROM unnest($2::uuid[], $3::text[], $4::text[]) AS n (row_id, old, new)
+ WHERE t.user_id = n.row_id
+   AND t.secret = n.old;
+
 -- name: count_rows :many
 -- What hangs on each key: values sealed or hashed with it, people registered under it.
 SELECT 'users.username' AS place, username_key_id AS key_id, count(*) AS rows
@@ -170,6 +238,21 @@ SELECT 'user_sessions.device_fingerprint' AS place, device_fingerprint_key_id AS
  WHERE device_fingerprint_key_id IS NOT NULL
  GROUP BY key_id
  UNION ALL
+SELECT 'devices.fingerprint' AS place, fingerprint_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE fingerprint_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
+SELECT 'devices.info' AS place, info_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE info_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
+SELECT 'devices.name' AS place, name_key_id AS key_id, count(*) AS rows
+  FROM devices
+ WHERE name_key_id IS NOT NULL
+ GROUP BY key_id
+ UNION ALL
 SELECT 'refresh_tokens.metadata' AS place, metadata_key_id AS key_id, count(*) AS rows
   FROM refresh_tokens
  WHERE metadata_key_id IS NOT NULL
@@ -189,7 +272,16 @@ SELECT 'audit_logs.entry_hash', entry_hash_key_id, count(*)
   FROM audit_logs
  GROUP BY entry_hash_key_id
  UNION ALL
+SELECT 'audit_subjects.secret', secret_key_id, count(*)
+  FROM audit_subjects
+ GROUP BY secret_key_id
+ UNION ALL
+SELECT 'audit_seals.signing', signing_key_id, count(*)
+  FROM audit_seals
+ GROUP BY signing_key_id
+ UNION ALL
 SELECT 'users.opaque_setup_id', opaque_setup_id, count(*)
   FROM users
+ WHERE opaque_setup_id IS NOT NULL
  GROUP BY opaque_setup_id
  ORDER BY place;

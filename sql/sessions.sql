@@ -1,9 +1,10 @@
 -- name: insert_session :execrows
--- params: session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute
+-- params: session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id, device_fingerprint_index
 -- No row when the id is there: the id was drawn as the login began, so that one login makes one session at most.
 INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
-                           aal, idle_expires_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval)
+                           aal, idle_expires_at, expires_at, device_id, device_fingerprint, device_fingerprint_key_id,
+                           device_fingerprint_index)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval, $10, $11, $12, $13)
     ON CONFLICT (session_id) DO NOTHING;
 
 -- name: get_session :one
@@ -96,6 +97,64 @@ SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s
  ORDER BY s.created_at DESC, s.session_id DESC
  LIMIT 100;
 
+-- name: list_sessions :many
+-- params: user_id, before, most
+-- A page of all that are kept of a person, whatever their state, newest first: ids are in the order of their beginnings.
+SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s.session_data_key_id, s.ip_address,
+       s.ip_address_key_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at, s.idle_expires_at,
+       s.expires_at, s.revoked_at, s.revoked_reason
+  FROM user_sessions s
+  JOIN users u ON u.id = s.user_id
+ WHERE s.user_id = $1
+   AND s.session_id < $2
+ ORDER BY s.session_id DESC
+ LIMIT $3;
+
+-- name: list_cached_sessions :many
+-- params: user_id
+-- Those of which a document may stand in Redis: it is trusted for 30 seconds from the moment it was filled, and that
+-- moment is written down here.
+SELECT session_id
+  FROM user_sessions
+ WHERE user_id = $1
+   AND revoked_at IS NULL
+   AND last_seen_at > now() - INTERVAL '1 minute';
+
+-- name: count_matching :value
+-- params: user_id, aal, created_before, seen_before
+-- Each NULL matches all.
+SELECT count(*)
+  FROM user_sessions
+ WHERE revoked_at IS NULL
+   AND least(idle_expires_at, expires_at) > now()
+   AND ($1::uuid IS NULL OR user_id = $1)
+   AND ($2::smallint IS NULL OR aal = $2)
+   AND ($3::timestamptz IS NULL OR created_at < $3)
+   AND ($4::timestamptz IS NULL OR last_seen_at < $4);
+
+-- name: revoke_matching :many
+-- params: user_id, aal, created_before, seen_before, reason, after, most
+-- Ends the next `most` that live and match, in the order of their ids.
+WITH live AS MATERIALIZED (
+    SELECT session_id
+      FROM user_sessions
+     WHERE revoked_at IS NULL
+       AND least(idle_expires_at, expires_at) > now()
+       AND ($1::uuid IS NULL OR user_id = $1)
+       AND ($2::smallint IS NULL OR aal = $2)
+       AND ($3::timestamptz IS NULL OR created_at < $3)
+       AND ($4::timestamptz IS NULL OR last_seen_at < $4)
+       AND session_id > $6
+     ORDER BY session_id
+     LIMIT $7
+       FOR NO KEY UPDATE
+)
+   UPDATE user_sessions s
+      SET revoked_at = now(), revoked_reason = $5
+     FROM live
+    WHERE s.session_id = live.session_id
+RETURNING s.session_id;
+
 -- name: revoke_session :execrows
 -- params: session_id, user_id, reason
 -- Counts a row only when this ended it.
@@ -106,14 +165,15 @@ UPDATE user_sessions
    AND revoked_at IS NULL;
 
 -- name: revoke_sessions :many
--- params: user_id, keep, reason
--- Ends all that live but `keep`, which may be NULL. Locks in the order of ids, so that two of these cannot wait for
--- each other.
+-- params: user_id, keep, reason, device_id
+-- Ends all that live but `keep`, or of these only a device's; both may be NULL. Locks in the order of ids, so that two
+-- of these cannot wait for each other.
 WITH live AS MATERIALIZED (
     SELECT session_id
       FROM user_sessions
      WHERE user_id = $1
        AND session_id IS DISTINCT FROM $2::uuid
+       AND ($4::uuid IS NULL OR device_id = $4)
        AND revoked_at IS NULL
        AND least(idle_expires_at, expires_at) > now()
      ORDER BY session_id
@@ -132,3 +192,9 @@ SELECT session_id
   FROM user_sessions
  WHERE user_id = $1
    AND revoked_at > now() - INTERVAL '10 minutes';
+
+-- name: list_lately_revoked :many
+-- The same of everybody, for as long as a cache may trust a document and twice that.
+SELECT session_id
+  FROM user_sessions
+ WHERE revoked_at > now() - INTERVAL '1 minute';

@@ -1,6 +1,7 @@
 -- name: find_login_record :one
 -- params: username_indexes
--- What a login needs of a person. Its end looks whether `sessions_revoked_at` is still what it was here.
+-- What a login needs of a person. Its end looks whether `sessions_revoked_at` is still what it was here. Somebody who has
+-- no password yet has no record.
 SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id, sessions_revoked_at
   FROM users
  WHERE username_index = ANY($1::bytea[]);
@@ -41,7 +42,7 @@ RETURNING id, username, username_key_id, opaque_setup_id, is_active, totp_enable
 -- First in the order of locks: user, session, token.
 SELECT is_active,
        coalesce(locked_until > now(), FALSE) AS locked,
-       opaque_credential_id = $2 AND sessions_revoked_at IS NOT DISTINCT FROM $3 AS current,
+       opaque_credential_id IS NOT DISTINCT FROM $2 AND sessions_revoked_at IS NOT DISTINCT FROM $3 AS current,
        totp_enabled
   FROM users
  WHERE id = $1

@@ -1,7 +1,7 @@
 """Real servers for every test: one PostgreSQL and one Valkey for the whole run, one database for each test.
 
 The servers are embedded ones under a folder of this run, or those that CYPHER_TEST_POSTGRES (a superuser's URL) and
-CYPHER_TEST_REDIS (an URL) name. Workers of pytest-xdist share them.
+CYPHER_TEST_REDIS (as REDIS_URL), or one of the two, name. Workers of pytest-xdist share them.
 """
 
 import fcntl
@@ -71,7 +71,7 @@ def _external_servers() -> Servers:
         migration_user="cypher_test_owner",
         migration_password=Secret("cypher-test-owner"),
     )
-    return Servers(admin, postgres, load({"REDIS_URL": os.environ["CYPHER_TEST_REDIS"]}, None).redis)
+    return Servers(admin, postgres, RedisConfig())
 
 
 def _embedded_servers(path: Path, stack: ExitStack) -> Servers:
@@ -130,13 +130,18 @@ def _make_template(servers: Servers, name: str) -> None:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """PostgreSQL and Redis; every worker joins, the last one to leave stops them."""
+    outside = {"CYPHER_TEST_POSTGRES", "CYPHER_TEST_REDIS"} & set(os.environ)
     with ExitStack() as stack:
-        if "CYPHER_TEST_POSTGRES" in os.environ:
-            servers = _external_servers()
+        servers = None
+        if len(outside) < 2:
+            servers = _embedded_servers(Path(os.environ[RUN]) / "servers", stack)
+        if "CYPHER_TEST_POSTGRES" in outside:
+            own, servers = servers, _external_servers()
             _make_roles(servers)
-            yield servers
-        else:
-            yield _embedded_servers(Path(os.environ[RUN]) / "servers", stack)
+            servers = replace(servers, redis=own.redis) if own else servers
+        if "CYPHER_TEST_REDIS" in outside:
+            servers = replace(servers, redis=load({"REDIS_URL": os.environ["CYPHER_TEST_REDIS"]}, None).redis)
+        yield servers
 
 
 @pytest.fixture(scope="session")
@@ -199,8 +204,8 @@ def redis_url(redis_config: RedisConfig) -> str:
 @pytest.fixture
 def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let clients opened from now on wait as long as a busy machine takes: for tests of what Redis holds."""
-    for name in ("CONNECT_SECONDS", "COMMAND_SECONDS", "WHOLE_SECONDS"):
-        monkeypatch.setattr(f"cypher.redis_client.{name}", 4.0)
+    for name in ("redis_servers.CONNECT_SECONDS", "redis_servers.COMMAND_SECONDS", "redis_client.WHOLE_SECONDS"):
+        monkeypatch.setattr(f"cypher.{name}", 4.0)
 
 
 @pytest.fixture

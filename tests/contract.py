@@ -1,19 +1,22 @@
-"""Holds every answer that a test's HTTP client sees to what `/openapi.json` says of its route."""
+"""Holds every answer that a test's HTTP client sees to what `/openapi.json` says of its route, on its listener."""
 
 import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import jsonschema_rs
 import msgspec
 
 from cypher.web.openapi.describe import describe
+from cypher.web.operators.routes import ROUTES as OPERATORS
 from cypher.web.routes import ROUTES
 
+Listener = Literal["public", "operators"]
+TABLES = {"public": ROUTES, "operators": OPERATORS}
 #: What a path or a method that no route has is answered with, and a browser's question before a call.
 BEYOND_THE_TABLE = {404: "not_found", 405: "method_not_allowed", 403: "origin_not_allowed"}
 
@@ -41,6 +44,8 @@ class Contract:
         for name, held in response["headers"].items():
             if self._resolved(held).get("required") and name not in headers:
                 return f"the header {name} is missing"
+        if "Set-Cookie" in headers and "Set-Cookie" not in response["headers"]:
+            return "a cookie is set where none is declared"
         return None if method == "HEAD" else self._breach_of_body(response.get("content", {}), headers, body)
 
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:
@@ -58,11 +63,13 @@ class Contract:
 
     def _breach_of_body(self, declared: Mapping[str, Any], headers: Mapping[str, str], body: bytes) -> str | None:
         media_type = headers.get("Content-Type", "").partition(";")[0]
+        if not body and media_type in declared and media_type.endswith("ndjson"):
+            return None  # no lines
         if not declared or not body:
             return "a body is there or missing" if declared or body else None
         if media_type not in declared:
             return f"media type {media_type!r} is not declared"
-        if "json" not in media_type:
+        if not media_type.endswith("json") or media_type.endswith("ndjson"):
             return None
         errors = [error.message for error in self._validator(declared[media_type]).iter_errors(json.loads(body))]
         return "; ".join(errors) or None
@@ -83,18 +90,18 @@ class Contract:
 
 
 @cache
-def contract() -> Contract:
-    return Contract(json.loads(msgspec.json.encode(describe(ROUTES))))
+def contract(listener: Listener = "public") -> Contract:
+    return Contract(json.loads(msgspec.json.encode(describe(TABLES[listener]))))
 
 
-def watched_client(**options: Any) -> aiohttp.ClientSession:
-    """A client for tests that fails when an answer breaks the contract."""
+def watched_client(listener: Listener = "public", **options: Any) -> aiohttp.ClientSession:
+    """A client for tests that fails when an answer breaks the contract of this listener."""
+
+    async def check(_: aiohttp.ClientSession, __: SimpleNamespace, seen: aiohttp.TraceRequestEndParams) -> None:
+        answer, path = seen.response, seen.url.raw_path
+        breach = contract(listener).breach(seen.method, path, answer.status, answer.headers, await answer.read())
+        assert breach is None, f"{seen.method} {path}: {breach}, see /openapi.json"
+
     watch = aiohttp.TraceConfig()
-    watch.on_request_end.append(_check)
+    watch.on_request_end.append(check)
     return aiohttp.ClientSession(trace_configs=[watch], **options)
-
-
-async def _check(_: aiohttp.ClientSession, __: SimpleNamespace, seen: aiohttp.TraceRequestEndParams) -> None:
-    answer = seen.response
-    breach = contract().breach(seen.method, seen.url.raw_path, answer.status, answer.headers, await answer.read())
-    assert breach is None, f"{seen.method} {seen.url.raw_path}: {breach}, see /openapi.json"

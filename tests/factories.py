@@ -13,6 +13,7 @@ from cypher.clock import SystemClock, new_id
 from cypher.config import PostgresConfig
 from cypher.postgres import Database
 from cypher.repositories import Repositories
+from cypher.repositories.devices import DeviceInfo
 from cypher.repositories.refresh_tokens import TokenMetadata
 from cypher.repositories.users import User
 
@@ -53,7 +54,26 @@ async def insert_person(db: Database[Repositories], username: str | None = None)
     return user
 
 
-async def insert_family(db: Database[Repositories], user_id: UUID | None = None) -> Family:
+async def insert_device(
+    db: Database[Repositories], user_id: UUID, fingerprint: str = "fingerprint", name: str | None = "laptop"
+) -> UUID:
+    async with db.transaction() as repos:
+        return await repos.devices.insert_device(
+            device_id=new_id(CLOCK),
+            user_id=user_id,
+            fingerprint=fingerprint,
+            name=name,
+            info=DeviceInfo(platform="Plan 9", model="canary-model"),
+        )
+
+
+async def insert_family(
+    db: Database[Repositories],
+    user_id: UUID | None = None,
+    *,
+    device_id: UUID | None = None,
+    fingerprint: str | None = None,
+) -> Family:
     owner = user_id or (await insert_person(db)).id
     session_id, token = new_id(CLOCK), new_token()
     async with db.transaction() as repos:
@@ -66,6 +86,8 @@ async def insert_family(db: Database[Repositories], user_id: UUID | None = None)
             aal=1,
             idle=HOUR,
             absolute=DAY,
+            device_id=device_id,
+            device_fingerprint=fingerprint,
         )
         await repos.refresh_tokens.insert_first(
             token_hash=hash_of(token), session_id=session_id, user_id=owner, metadata=METADATA
@@ -94,6 +116,11 @@ def connect_as_owner(config: PostgresConfig) -> psycopg.Connection:
         dbname=owner.database,
         autocommit=True,
     )
+
+
+def connect_as_service(config: PostgresConfig) -> psycopg.Connection:
+    """Open a connection with the rights of the running service; each statement commits."""
+    return connect_as_owner(replace(config, migration_user=config.user, migration_password=config.password))
 
 
 def as_owner(config: PostgresConfig, statement: str, *args: object) -> list[tuple[object, ...]]:

@@ -42,9 +42,12 @@ async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[
     async def back() -> None:
         await _move_by_hand(connection, new, old)
 
+    locked: list[float] = []
+
     async def sweep() -> None:
         done = await reencryption(open_, None).run()
         assert done.moved >= values
+        locked.append(done.locked_seconds)
 
     async def by_hand() -> None:
         await _move_by_hand(connection, old, new)
@@ -61,6 +64,7 @@ async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[
             target=MOST,
             rounds=3,
         )
+        print(f"The longest that a batch of it has held its locks: {max(locked) * 1000:.0f} ms")
     finally:
         await reencryption(open_, None).run()
         await connection.execute("DELETE FROM users WHERE id = $1", user_id)

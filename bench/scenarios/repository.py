@@ -16,7 +16,8 @@ from bench.stands import Stand, Stands
 from cypher import sqlfiles
 from cypher.postgres import Database, Executor
 from cypher.repositories import Repositories
-from cypher.repositories.sessions import OpenedLately, SessionRepository
+from cypher.repositories.session_fields import OpenedSessions
+from cypher.repositories.sessions import SessionRepository
 from cypher.repositories.users import USERNAME
 
 CALLS = 100
@@ -89,7 +90,9 @@ class Mine:
             await repos.users.find_by_username(next(self._turns).username)
 
     async def session(self) -> None:
-        unremembered = SessionRepository(self._run, self._open.codec, OpenedLately())
+        unremembered = SessionRepository(
+            self._run, self._open.codec, self._open.index, OpenedSessions(self._open.codec)
+        )
         await unremembered.get_session(next(self._turns).session_id)
 
     async def known_session(self) -> None:

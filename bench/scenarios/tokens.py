@@ -59,10 +59,15 @@ class Refreshing:
         door = self._door
         requests = [post_form("/oauth/token", grant_type="refresh_token", refresh_token=each) for each in self._tokens]
         outcome = await door.load.each(door.running.port, requests, at_once=door.at_once)
-        before = set(self._tokens)
-        self._tokens = [msgspec.json.decode(body, type=Tokens).refresh_token for body in outcome.bodies]
+        before, self._tokens = set(self._tokens), [_refresh_token(body) for body in outcome.bodies]
         assert not before & set(self._tokens)
         return outcome.tally()
+
+
+def _refresh_token(body: bytes) -> str:
+    token = msgspec.json.decode(body, type=Tokens).refresh_token
+    assert isinstance(token, str)
+    return token
 
 
 def introspecting(door: Door, bearer: str, tokens: list[str]) -> Work:

@@ -1,43 +1,42 @@
-"""Writes what happened to the audit trail, in the transaction of the change it belongs to."""
+"""Writes what happened to the audit trail, in the transaction of the change it belongs to.
 
-from dataclasses import dataclass
+What changed nothing is held back for a second and counted, so that a flood of failures is no flood of rows.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from cypher.auth.events import ALARMING, NOISY, Event, Outcome
+from cypher.auth.coalescer import Coalescer
+from cypher.auth.events import NOISY
+from cypher.auth.happenings import Actor, Counted, Details, Happening, word
 from cypher.auth.source import Source
-from cypher.clock import Clock, new_id
+from cypher.clock import Clock, id_at
 from cypher.crypto.blind_index import BlindIndex
-from cypher.errors import Unavailable
-from cypher.postgres import Database
+from cypher.errors import TrailRefused, Unavailable
+from cypher.postgres import Database, QueryFailed
 from cypher.repositories import Repositories
 from cypher.repositories.audit import AuditEntry
+
+__all__ = ["Actor", "Audit", "Details", "Happening"]
+
+logger = logging.getLogger("cypher.audit")
 
 SUBJECT = "audit_logs.subject"
 
 
-class Details(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What identifies a person in an entry; sealed in the row."""
+class Emergency(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log says of a change that the trail did not take. No name and no address."""
 
-    address: str | None = None
-    user_agent: str | None = None
-    username: str | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
-    """An event before it is an entry."""
-
-    event: Event
-    outcome: Outcome = Outcome.SUCCESS
-    reason: str | None = None
-    user_id: UUID | None = None
-    session_id: UUID | None = None
-    username: str | None = None  #: for events whose subject is only a name; indexed and sealed
-    note: str | None = None
-    by_itself: bool = False  #: nobody asked for it: the service did what was due
+    action: str
+    occurred_at: str
+    reason: str | None
+    user_id: UUID | None
+    session_id: UUID | None
+    request_id: str | None
 
 
 class Audit:
@@ -46,45 +45,98 @@ class Audit:
     def __init__(self, clock: Clock, index: BlindIndex) -> None:
         self._clock = clock
         self._index = index
-        self.lost = 0  #: failures that could not be recorded since the start
+        self._held = Coalescer()
+        self.lost = 0  #: how often something happened that could not be recorded before the process ended
+
+    @property
+    def held(self) -> int:
+        """How often something happened that is not written yet."""
+        return len(self._held)
 
     async def record(self, repos: Repositories, happening: Happening, source: Source | None) -> None:
         """Insert an entry with `repos`; in a transaction, the change does not happen without it.
 
-        `source` is None for what an operator does at the command line.
+        `source` is None for what an operator does at the command line. Raises TrailRefused.
         """
-        await repos.audit.insert_entry(self._entry(happening, source))
+        await self.record_all(repos, (happening,), source)
 
-    async def record_failure(self, db: Database[Repositories], happening: Happening, source: Source) -> None:
-        """Record something that changed nothing, best effort: what cannot be written is counted."""
-        try:
-            async with db.connection() as repos:
-                await self.record(repos, happening, source)
-        except Unavailable:
-            self.lost += 1
+    async def record_all(self, repos: Repositories, happenings: Sequence[Happening], source: Source | None) -> None:
+        """Insert several in one statement."""
+        now = self._clock.now()
+        await self._insert(repos, [_once(happening, source, now) for happening in happenings])
 
-    def _entry(self, happening: Happening, source: Source | None) -> AuditEntry:
-        event, name = happening.event, happening.username
-        nobody = "service" if happening.by_itself else "operator"
-        details = Details(
-            address=source.address if source else None,
-            user_agent=source.user_agent if source else None,
-            username=name,
-            note=happening.note,
-        )
-        return AuditEntry(
-            id=new_id(self._clock),
-            occurred_at=self._clock.now(),
-            retention="short" if event in NOISY else "long",
-            action=event.value,
-            outcome=happening.outcome.value,
+    def record_failure(self, happening: Happening, source: Source | None) -> None:
+        """Record something that changed nothing, best effort: within a second, together with others like it."""
+        self._held.add(happening, source, self._clock.now())
+
+    def record_emergency(self, happening: Happening, source: Source | None) -> None:
+        """Record a change that was made although the trail refused it: in the log now, in the trail when it can be."""
+        now = self._clock.now()
+        told = Emergency(
+            action=happening.event.value,
+            occurred_at=now.isoformat(),
             reason=happening.reason,
-            severity="alert" if event in ALARMING else "info",
-            actor_type="user" if source else nobody,
-            actor_id=str(happening.user_id) if source and happening.user_id else None,
             user_id=happening.user_id,
             session_id=happening.session_id,
             request_id=source.request_id if source else None,
-            subject_index=self._index.index(name, SUBJECT) if name else None,
-            details=msgspec.json.encode(details),
         )
+        logger.critical("done without the audit trail: %s", msgspec.json.encode(told).decode())
+        self._held.add(happening, source, now)
+
+    async def flush(self, db: Database[Repositories]) -> None:
+        """Write what was held back; what cannot be written now is held on."""
+        taken = self._held.take()
+        if not taken:
+            return
+        written = False
+        try:
+            async with db.transaction() as repos:
+                await self._insert(repos, taken)
+            written = True
+        except Unavailable:
+            return
+        finally:
+            # Also of a flush that was cancelled: rather written twice than lost.
+            if not written:
+                self._held.merge(taken)
+
+    async def close(self, db: Database[Repositories]) -> None:
+        """Write what was held back, for the last time: what cannot be written now is lost, and counted."""
+        await self.flush(db)
+        if self.held:
+            logger.error("%d failures could not be recorded in the audit trail", self.held)
+            self.lost += self.held
+
+    async def _insert(self, repos: Repositories, several: Sequence[Counted]) -> None:
+        try:
+            entries = [self._entry(counted) for counted in several]
+            secrets = await repos.audit_subjects.make_secrets({entry.user_id for entry in entries if entry.user_id})
+            await repos.audit.insert_entries(entries, secrets)
+        except QueryFailed as exc:
+            logger.error("the audit trail takes no entry: %s", exc)
+            raise TrailRefused from exc
+
+    def _entry(self, counted: Counted) -> AuditEntry:
+        happening, source, actor = counted.happening, counted.source, counted.actor()
+        unknown = happening.username if happening.user_id is None else None
+        return AuditEntry(
+            # The id tells the moment: of an entry that is gone, its leaf still says of which month it was.
+            id=id_at(counted.first_at),
+            occurred_at=counted.first_at,
+            retention="short" if happening.event in NOISY else "long",
+            action=happening.event.value,
+            outcome=happening.outcome.value,
+            reason=word(happening.reason),
+            severity=counted.severity().value,
+            actor_type=actor.type.value,
+            actor_id=word(actor.id),
+            user_id=happening.user_id,
+            session_id=happening.session_id,
+            request_id=word(source.request_id) if source else None,
+            subject_index=self._index.index(unknown, SUBJECT) if unknown else None,
+            details=msgspec.json.encode(counted.details()),
+        )
+
+
+def _once(happening: Happening, source: Source | None, now: datetime) -> Counted:
+    return Counted(happening=happening, source=source, first_at=now, last_at=now)

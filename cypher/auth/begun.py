@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from cypher.auth.login_limits import Hits
+from cypher.auth.types import SentDevice
 from cypher.errors import AccountDisabled, AccountLocked, CypherError, FlowExpired
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
@@ -14,6 +15,9 @@ from cypher.repositories.users import Standing
 
 class LoginOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the client chose as it sent its password, for the answer that comes after the second factor."""
+
+    device: SentDevice | None = None  #: from which it says that it comes; it is then given a token
+    refresh_cookie: bool = False
 
 
 class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +29,7 @@ class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: bytes  #: 16 bytes
     sessions_revoked_at: datetime | None
     hits: Hits = ()  #: what the attempt was counted as, to be taken back when the login is finished
+    device_token_hash: bytes | None = None  #: of what the login began with, whether or not it is any good
     options: LoginOptions = LoginOptions()
 
 

@@ -11,10 +11,13 @@ from cypher.repositories import Repositories
 
 
 async def factor_changed(repos: Repositories, audit: Audit, happening: Happening, source: Source | None) -> None:
-    """Record a change that was made in this transaction. Whatever stands in for the factor must end here as well.
+    """Record a change that was made in this transaction; what stands in for the factor ends with it: trust in devices.
 
-    Sessions go on: they say by `aal` what was proven, and their owner can end the others (`DELETE /v1/sessions`).
+    Sessions go on: they say by `aal` what was proven, and their owner can end the others (`DELETE /v1/sessions`). The
+    person's row is held.
     """
+    if happening.user_id is not None:
+        await repos.devices.end_trust(happening.user_id)
     await audit.record(repos, happening, source)
 
 
@@ -25,7 +28,7 @@ class FactorReset:
         self._db = db
         self._audit = audit
 
-    async def reset(self, user_id: UUID) -> None:
+    async def reset(self, user_id: UUID, source: Source | None = None) -> None:
         """Take away factor, recovery codes and all counted failures; raises NotFound for an unknown person.
 
         From now on the password alone opens the account, until its owner enrols again.
@@ -35,4 +38,4 @@ class FactorReset:
                 raise NotFound
             await repos.factors.remove_factors(user_id)
             await repos.factors.delete_failures(user_id)
-            await factor_changed(repos, self._audit, Happening(event=Event.FACTORS_RESET, user_id=user_id), None)
+            await factor_changed(repos, self._audit, Happening(event=Event.FACTORS_RESET, user_id=user_id), source)

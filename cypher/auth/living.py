@@ -11,12 +11,12 @@ from uuid import UUID
 
 from cypher.auth.types import AccessClaims, SessionView
 from cypher.clock import Clock
-from cypher.coalescing import Coalescer
 from cypher.ephemeral.session_cache import SessionCache, SessionDocument, Tombstone
 from cypher.errors import AccessTokenEnded, KeysUnavailable, RedisUnavailable, SessionExpired
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session, TouchedSession
+from cypher.shared_lookups import SharedLookups
 
 #: A use that was written down so lately stands for those since: half of what a cached document is trusted for, so that
 #: every fill of the cache writes one.
@@ -45,7 +45,7 @@ class LivingSessions:
         self._idle = idle
         self._unwritten = min(UNWRITTEN, idle / 10)
         self._tombstone = tombstone
-        self._loads = Coalescer(self._touch, most=LOADED_TOGETHER, turns=LOADS)
+        self._loads = SharedLookups(self._touch, most=LOADED_TOGETHER, turns=LOADS)
 
     async def view(self, claims: AccessClaims) -> SessionView:
         """Return the session that `claims` names.

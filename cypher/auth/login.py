@@ -4,6 +4,7 @@ An unknown name takes the same way as a known one: the same reads, the same cryp
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -11,7 +12,9 @@ import msgspec
 from cypher.auth import usernames
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.begun import BegunLogin, LoginOptions, require_standing
+from cypher.auth.device_tokens import hash_of_shown
 from cypher.auth.events import Event, Outcome
+from cypher.auth.known_devices import KnownDevices
 from cypher.auth.login_limits import Hits, LoginLimits
 from cypher.auth.mfa import SecondStep
 from cypher.auth.new_sessions import NewSession, NewSessions
@@ -40,6 +43,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID | None
     sessions_revoked_at: datetime | None
     hits: Hits  #: what this attempt was counted as
+    device_token_hash: bytes | None
 
 
 class Login:
@@ -57,6 +61,7 @@ class Login:
         second_step: SecondStep,
         clock: Clock,
         attempts: LoginLimits,
+        devices: KnownDevices,
         flow_lifetime: timedelta,
     ) -> None:
         self._db = db
@@ -67,23 +72,25 @@ class Login:
         self._second_step = second_step
         self._clock = clock
         self._attempts = attempts
+        self._devices = devices
         self._flow_lifetime = flow_lifetime
         self._fake_key = ring.first(Purpose.FAKE).secret
         self._fake_setup, self._fake_public_key = opaque.first_setup()
 
-    async def start(self, username: str, ke1: bytes, source: Source) -> LoginStarted:
+    async def start(self, username: str, ke1: bytes, source: Source, device_token: str | None = None) -> LoginStarted:
         """Answer KE1 (96 bytes) with KE2 (320 bytes), for a name that nobody has as well.
 
         The attempt is counted and recorded here: a client knows after KE2 whether its password was right. Raises
-        RateLimited before anything is looked up, so that it says nothing about the name.
+        RateLimited before the name is looked up, so that it says nothing about it. A device token that is good for
+        this name's owner moves the attempt to that device's budget; any other is as good as none.
         """
-        name = usernames.normalise(username)
-        # No device is known yet: nobody has been given a device token.
-        hits = await self._attempts.admit(name, source, device=None)
+        name, token_hash = usernames.normalise(username), hash_of_shown(device_token)
+        find = partial(self._devices.find, name, token_hash) if token_hash else None
+        hits = await self._attempts.admit(name, source, device=find)
         async with self._db.connection() as repos:
             known = await repos.users.find_login_record(name)
-            attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
-            await self._audit.record(repos, attempted, source)
+        attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
+        self._audit.record_failure(attempted, source)
         credentials = self._credentials(name, known)
         begun = await self._opaque.begin_login(
             setup_id=credentials.opaque_setup_id,
@@ -99,6 +106,7 @@ class Login:
             user_id=known.user_id if known else None,
             sessions_revoked_at=known.sessions_revoked_at if known else None,
             hits=hits,
+            device_token_hash=token_hash,
         )
         flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
         expires_in = int(self._flow_lifetime.total_seconds())
@@ -118,7 +126,7 @@ class Login:
             raise FlowExpired
         proven = self._opaque.proves_password(pending.server_state, ke3)
         if not proven or pending.user_id is None:
-            await self._record_refusal(pending, InvalidCredentials.code, source)
+            self._record_refusal(pending, InvalidCredentials.code, source)
             raise InvalidCredentials
         begun = BegunLogin(
             session_id=pending.session_id,
@@ -127,12 +135,13 @@ class Login:
             credential_id=pending.credential_id,
             sessions_revoked_at=pending.sessions_revoked_at,
             hits=pending.hits,
+            device_token_hash=pending.device_token_hash,
             options=options,
         )
         try:
             outcome = await self._go_on(begun, source)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(pending, exc.code, source)
+            self._record_refusal(pending, exc.code, source)
             raise
         if isinstance(outcome, Authenticated):
             await self._attempts.take_back(pending.hits)
@@ -155,7 +164,7 @@ class Login:
         new: NewSession | None = None
         async with self._db.transaction() as repos:
             standing = await require_standing(repos, begun)
-            if standing.totp_enabled:
+            if standing.totp_enabled and not await self._devices.skips_factor(repos, begun, source):
                 await self._second_step.record_asked(repos, begun, source)
             else:
                 new = await self._new.insert(repos, begun, AMR_PASSWORD, source)
@@ -163,7 +172,7 @@ class Login:
             return await self._second_step.ask(begun)
         return await self._new.hand_over(new, read_at=read_at)
 
-    async def _record_refusal(self, pending: PendingLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, pending: PendingLogin, reason: str, source: Source) -> None:
         failed = Happening(
             event=Event.LOGIN_FAILED,
             outcome=Outcome.FAILURE,
@@ -171,4 +180,4 @@ class Login:
             user_id=pending.user_id,
             username=pending.username,
         )
-        await self._audit.record_failure(self._db, failed, source)
+        self._audit.record_failure(failed, source)

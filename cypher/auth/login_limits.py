@@ -1,6 +1,6 @@
 """Where it is decided whether a login may be attempted: one place, the same for names that nobody has."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from uuid import UUID
 
 from cypher.auth.rate_limits import RateLimits
@@ -10,6 +10,7 @@ from cypher.ephemeral.decisions import Hit
 from cypher.errors import RateLimited
 
 Hits = tuple[Hit, ...]
+FindDevice = Callable[[], Awaitable[UUID | None]]
 
 
 class LoginLimits:
@@ -18,16 +19,19 @@ class LoginLimits:
     def __init__(self, limits: RateLimits) -> None:
         self._limits = limits
 
-    async def admit(self, name: str, source: Source, device: UUID | None) -> Hits:
+    async def admit(self, name: str, source: Source, device: FindDevice | None) -> Hits:
         """Count an attempt on all its budgets, or raise RateLimited and leave it on none.
 
-        `name` is canonical; `device` is a device that has shown a good token of this name's owner.
+        `name` is canonical; `device` finds a device that shows a good token of this name's owner. It is asked after
+        the address was admitted: a flood of tokens from one address is no flood of queries.
         """
         hits: list[Hit] = []
+        bucket = bucket_of(source.address)
         try:
-            for category, identifier in _budgets(name, bucket_of(source.address), device):
-                if hit := await self._limits.admit(category, identifier, source, username=name):
-                    hits.append(hit)
+            await self._count(hits, Category.LOGIN_ADDRESS, bucket, name, source)
+            known = await device() if device else None
+            for category, identifier in _budgets(name, bucket, known):
+                await self._count(hits, category, identifier, name, source)
         except RateLimited:
             # One script cannot decide over keys of several slots, so the budgets are asked one after the other. What
             # an attempt has left on the earlier ones would make the next one wait longer: a refused attempt counts
@@ -37,6 +41,10 @@ class LoginLimits:
             await self.take_back(hits)
             raise
         return tuple(hits)
+
+    async def _count(self, hits: list[Hit], category: Category, identifier: str, name: str, source: Source) -> None:
+        if hit := await self._limits.admit(category, identifier, source, username=name):
+            hits.append(hit)
 
     async def take_back(self, hits: Iterable[Hit]) -> None:
         """Forget an attempt: a finished login was no guess. Other attempts on the same budgets stay."""
@@ -49,7 +57,7 @@ def name_at_address(name: str, bucket: str) -> str:
 
 
 def _budgets(name: str, bucket: str, device: UUID | None) -> Iterator[tuple[Category, str]]:
-    yield Category.LOGIN_ADDRESS, bucket
+    """What is counted beside the address."""
     if device is not None:
         yield Category.LOGIN_DEVICE, str(device)
         return

@@ -17,7 +17,16 @@ from cypher.auth.source import Source
 from cypher.auth.types import AMR_PASSWORD, Authenticated, MfaRequired, Reauthenticated
 from cypher.clock import Clock
 from cypher.ephemeral.flows import FlowStore
-from cypher.errors import AccountDisabled, AccountLocked, FactorLocked, FlowExpired, MfaFailed, RedisUnavailable
+from cypher.errors import (
+    AccountDisabled,
+    AccountLocked,
+    FactorLocked,
+    FieldError,
+    FlowExpired,
+    MfaFailed,
+    RedisUnavailable,
+    ValidationFailed,
+)
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
@@ -62,23 +71,26 @@ class SecondStep:
         return MfaRequired(mfa_token=mfa_token, expires_in=int(self._flow_lifetime.total_seconds()))
 
     async def finish(
-        self, mfa_token: str, method: Method, code: str, source: Source
+        self, mfa_token: str, method: Method, code: str, source: Source, *, trust_device: bool
     ) -> Authenticated | Reauthenticated:
         """Check a code and make the session, or prove the living one again.
 
-        Raises FlowExpired when the token is used, unknown or too old, or something changed since the password;
-        MfaFailed for a code that is wrong or was used; FactorLocked after too many of those; AccountDisabled and
-        AccountLocked.
+        `trust_device` lets the device that the login named skip this step for a while. Raises FlowExpired when the
+        token is used, unknown or too old, or something changed since the password; ValidationFailed, with the code
+        unused, when there is no device to trust; MfaFailed for a code that is wrong or was used; FactorLocked after
+        too many of those; AccountDisabled and AccountLocked.
         """
         begun = await self._flows.peek(KIND, mfa_token, BegunLogin)
         if begun is None:
             raise FlowExpired
+        if trust_device and begun.options.device is None:
+            raise ValidationFailed([FieldError("/trust_device", "no_device")])
         read_at = self._clock.now()
         presented = Presented(user_id=begun.user_id, session_id=begun.session_id, method=method, code=code)
         try:
-            outcome = await self._decide(begun, presented, source)
+            outcome = await self._decide(begun, presented, source, trust_device=trust_device)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(begun, exc.code, source)
+            self._record_refusal(begun, exc.code, source)
             raise
         if isinstance(outcome, MfaFailed | FactorLocked):
             raise outcome
@@ -89,7 +101,9 @@ class SecondStep:
             return await self._new.hand_over(outcome, read_at=read_at)
         return await self._renewals.hand_over(outcome)
 
-    async def _decide(self, begun: BegunLogin, presented: Presented, source: Source) -> NewSession | Session | Refusal:
+    async def _decide(
+        self, begun: BegunLogin, presented: Presented, source: Source, *, trust_device: bool
+    ) -> NewSession | Session | Refusal:
         async with self._db.transaction() as repos:
             standing = await require_standing(repos, begun)
             if not standing.totp_enabled:  # it was taken away meanwhile: what is asked for now is another login
@@ -100,10 +114,10 @@ class SecondStep:
                 return refusal
             amr = (*AMR_PASSWORD, presented.method)
             if session is None:
-                return await self._new.insert(repos, begun, amr, source)
+                return await self._new.insert(repos, begun, amr, source, trust_device=trust_device)
             return await self._renewals.renew(repos, session, amr, source)
 
-    async def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
         refused = Happening(
             event=Event.LOGIN_FAILED if begun.authenticated_at is None else Event.REAUTHENTICATION_FAILED,
             outcome=Outcome.FAILURE,
@@ -111,4 +125,4 @@ class SecondStep:
             user_id=begun.user_id,
             session_id=begun.session_id,
         )
-        await self._audit.record_failure(self._db, refused, source)
+        self._audit.record_failure(refused, source)

@@ -7,6 +7,7 @@ from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.begun import BegunLogin
 from cypher.auth.events import Event
+from cypher.auth.known_devices import KnownDevices
 from cypher.auth.living import LivingSessions, view_of
 from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
@@ -31,19 +32,43 @@ class NewSession:
 
     session: Session
     refresh_token: str = field(repr=False)
+    refresh_cookie: bool
+    device_token: str | None = field(repr=False)
 
 
 class NewSessions:
     """Insert, commit, hand over."""
 
-    def __init__(self, *, access: AccessTokens, living: LivingSessions, audit: Audit, limits: SessionLimits) -> None:
+    def __init__(
+        self,
+        *,
+        access: AccessTokens,
+        living: LivingSessions,
+        devices: KnownDevices,
+        audit: Audit,
+        limits: SessionLimits,
+    ) -> None:
         self._access = access
         self._living = living
+        self._devices = devices
         self._audit = audit
         self._limits = limits
 
-    async def insert(self, repos: Repositories, begun: BegunLogin, amr: tuple[str, ...], source: Source) -> NewSession:
-        """Insert session and refresh token; the id drawn at the start makes a second finish raise FlowExpired."""
+    async def insert(
+        self,
+        repos: Repositories,
+        begun: BegunLogin,
+        amr: tuple[str, ...],
+        source: Source,
+        *,
+        trust_device: bool = False,
+    ) -> NewSession:
+        """Insert device, session and refresh token; the id drawn at the start makes a second finish raise FlowExpired.
+
+        `trust_device` only after a second factor.
+        """
+        entry = await self._devices.enter(repos, begun, source, trust=trust_device)
+        device = begun.options.device
         inserted = await repos.sessions.insert_session(
             session_id=begun.session_id,
             user_id=begun.user_id,
@@ -53,24 +78,27 @@ class NewSessions:
             aal=aal_of(amr),
             idle=self._limits.idle,
             absolute=self._limits.absolute,
+            device_id=entry.device_id,
+            device_fingerprint=device.fingerprint if device else None,
         )
         if not inserted:
             raise FlowExpired
-        refresh_token = new_refresh_token()
-        await repos.refresh_tokens.insert_first(
-            token_hash=hash_token(refresh_token),
-            session_id=begun.session_id,
-            user_id=begun.user_id,
-            metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
-        )
+        refresh_token = await _insert_refresh_token(repos, begun, source)
         await repos.users.set_last_login(begun.user_id)
         session = await repos.sessions.get_session(begun.session_id)
         if session is None:
             raise FlowExpired
-        for event in (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED):
-            happening = Happening(event=event, user_id=session.user_id, session_id=session.session_id)
-            await self._audit.record(repos, happening, source)
-        return NewSession(session=session, refresh_token=refresh_token)
+        events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
+        happenings = [
+            Happening(event=event, user_id=session.user_id, session_id=session.session_id) for event in events
+        ]
+        await self._audit.record_all(repos, happenings, source)
+        return NewSession(
+            session=session,
+            refresh_token=refresh_token,
+            refresh_cookie=begun.options.refresh_cookie,
+            device_token=entry.token,
+        )
 
     async def hand_over(self, new: NewSession, *, read_at: datetime) -> Authenticated:
         """Offer the session to the cache and sign its first access token; call it after the commit.
@@ -86,4 +114,18 @@ class NewSessions:
             ),
             expires_in=self._access.expires_in,
             refresh_token=new.refresh_token,
+            refresh_cookie=new.refresh_cookie,
+            device_token=new.device_token,
         )
+
+
+async def _insert_refresh_token(repos: Repositories, begun: BegunLogin, source: Source) -> str:
+    """Insert the first token of the session's family and return it."""
+    refresh_token = new_refresh_token()
+    await repos.refresh_tokens.insert_first(
+        token_hash=hash_token(refresh_token),
+        session_id=begun.session_id,
+        user_id=begun.user_id,
+        metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
+    )
+    return refresh_token

@@ -11,20 +11,15 @@ from cypher.ephemeral.decisions import Decision, Hit
 from cypher.ephemeral.local_windows import LocalWindows
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.errors import RateLimited
-from cypher.postgres import Database
-from cypher.repositories import Repositories
 from cypher.settings import Limit
 
 
 class RateLimits:
     """The settings applied to a limiter. What is off is not counted."""
 
-    def __init__(
-        self, *, limiter: RateLimiter, config: LimitsConfig, db: Database[Repositories], audit: Audit, clock: Clock
-    ) -> None:
+    def __init__(self, *, limiter: RateLimiter, config: LimitsConfig, audit: Audit, clock: Clock) -> None:
         self._limiter = limiter
         self._config = config
-        self._db = db
         self._audit = audit
         self._bad_tokens = LocalWindows(clock)
 
@@ -45,7 +40,7 @@ class RateLimits:
             category=category,
         )
         if not decision.allowed:
-            await self._refuse(category, limit, decision, source, username)
+            self._refuse(category, limit, decision, source, username)
         return decision.hit
 
     async def admit_address(self, category: Category, source: Source) -> None:
@@ -64,13 +59,13 @@ class RateLimits:
             return
         decision = self._bad_tokens.check(Hit.new(bucket_of(source.address)), limit=limit.hits, window=limit.window)
         if not decision.allowed:
-            await self._refuse(category, limit, decision, source, None)
+            self._refuse(category, limit, decision, source, None)
 
     async def take_back(self, hits: Iterable[Hit]) -> None:
         """Forget these attempts and no others, best effort."""
         await self._limiter.take_back(hits)
 
-    async def _refuse(
+    def _refuse(
         self, category: Category, limit: Limit, decision: Decision, source: Source, username: str | None
     ) -> None:
         # One entry for a subject and window, not one for each knock: a flood of requests is no flood of rows.
@@ -78,7 +73,7 @@ class RateLimits:
             refused = Happening(
                 event=Event.RATE_LIMITED, outcome=Outcome.FAILURE, reason=category.value, username=username
             )
-            await self._audit.record_failure(self._db, refused, source)
+            self._audit.record_failure(refused, source)
         raise RateLimited(
             policy=category.policy, limit=limit.hits, window=limit.window, retry_after=decision.retry_after
         )

@@ -1,6 +1,7 @@
 """Re-authentication: the owner of a living session proves the password again, for what asks for a fresh proof."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 
@@ -56,19 +57,21 @@ class Reauthentication:
     async def start(self, session: SessionView, ke1: bytes, source: Source) -> LoginStarted:
         """Answer KE1 (96 bytes) with KE2 (320 bytes) for the session's own person.
 
-        The attempt is counted, as one to log in, and recorded here: a client knows after KE2 whether its password was
-        right. Raises RateLimited.
+        The attempt is counted, as one to log in from the session's device, and recorded here: a client knows after KE2
+        whether its password was right. Raises RateLimited.
         """
-        hits = await self._attempts.admit(session.username, source, device=None)
+
+        async def device() -> UUID | None:
+            return session.device_id
+
+        hits = await self._attempts.admit(session.username, source, device)
         async with self._db.connection() as repos:
             current = await repos.sessions.get_session(session.id)
             record = await repos.users.get_login_record(session.user_id)
             if current is None or record is None:
                 raise SessionExpired
-            attempted = Happening(
-                event=Event.REAUTHENTICATION_ATTEMPTED, user_id=session.user_id, session_id=session.id
-            )
-            await self._audit.record(repos, attempted, source)
+        attempted = Happening(event=Event.REAUTHENTICATION_ATTEMPTED, user_id=session.user_id, session_id=session.id)
+        self._audit.record_failure(attempted, source)
         began = await self._opaque.begin_login(
             setup_id=record.opaque_setup_id,
             record=record.opaque_record,
@@ -98,12 +101,12 @@ class Reauthentication:
         if pending is None or pending.begun.session_id != session.id:
             raise FlowExpired
         if not self._opaque.proves_password(pending.server_state, ke3):
-            await self._record_refusal(pending.begun, InvalidCredentials.code, source)
+            self._record_refusal(pending.begun, InvalidCredentials.code, source)
             raise InvalidCredentials
         try:
             renewed = await self._renew(pending.begun, source)
         except (AccountDisabled, AccountLocked) as exc:
-            await self._record_refusal(pending.begun, exc.code, source)
+            self._record_refusal(pending.begun, exc.code, source)
             raise
         if renewed is None:
             return await self._second_step.ask(pending.begun)
@@ -122,7 +125,7 @@ class Reauthentication:
                 raise FlowExpired
             return await self._renewals.renew(repos, session, AMR_PASSWORD, source)
 
-    async def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
+    def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
         refused = Happening(
             event=Event.REAUTHENTICATION_FAILED,
             outcome=Outcome.FAILURE,
@@ -130,4 +133,4 @@ class Reauthentication:
             user_id=begun.user_id,
             session_id=begun.session_id,
         )
-        await self._audit.record_failure(self._db, refused, source)
+        self._audit.record_failure(refused, source)

@@ -5,14 +5,14 @@ from uuid import UUID
 
 import msgspec
 
-from cypher.auth import usernames
+from cypher.auth import credentials, usernames
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event, Outcome
 from cypher.auth.naming import hold_names
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.source import Source
 from cypher.auth.types import RegistrationStarted
-from cypher.clock import Clock, new_bytes, new_id
+from cypher.clock import Clock, new_id
 from cypher.crypto.keyring import KeyRing
 from cypher.ephemeral.flows import FlowStore
 from cypher.errors import FlowExpired, RegistrationClosed, UsernameTaken
@@ -21,7 +21,6 @@ from cypher.repositories import Repositories
 from cypher.repositories.users import User
 
 KIND = "registration"
-CREDENTIAL_ID = 16
 
 
 class PendingRegistration(msgspec.Struct, frozen=True):
@@ -66,12 +65,10 @@ class Registration:
         if not self._is_open:
             raise RegistrationClosed
         name = usernames.normalise(username)
-        credential_id = new_bytes(CREDENTIAL_ID)
+        credential_id = credentials.new_credential_id()
         setup_id, response = self._opaque.respond_to_registration(request, credential_id)
         pending = PendingRegistration(new_id(self._clock), name, credential_id, setup_id)
-        flow_id = await self._flows.put(KIND, pending, self._flow_lifetime)
-        expires_in = int(self._flow_lifetime.total_seconds())
-        return RegistrationStarted(flow_id=flow_id, registration_response=response, expires_in=expires_in)
+        return await credentials.hand_out(self._flows, KIND, pending, response, self._flow_lifetime)
 
     async def finish(self, flow_id: str, record: bytes, source: Source) -> User:
         """Store the record (192 bytes) and return the new user; asked again with the same flow, the same user.
@@ -91,7 +88,7 @@ class Registration:
                 reason=UsernameTaken.code,
                 username=pending.username,
             )
-            await self._audit.record_failure(self._db, refused, source)
+            self._audit.record_failure(refused, source)
             raise UsernameTaken
         return user
 

@@ -1,6 +1,7 @@
 """Service tokens: bearer values for backends and operators, with scopes, shown once and stored hashed."""
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from cypher.auth.audit import Audit, Happening
@@ -13,7 +14,18 @@ from cypher.repositories import Repositories
 from cypher.repositories.service_tokens import ServiceToken
 
 PREFIX = "cys_"
-SCOPES = frozenset({"introspect"})
+#: As long as a person needs to know whose it is; it stands in tables and in the database in the clear.
+LONGEST_NAME = 100
+
+
+class Scope(StrEnum):
+    """What a token may do. None includes another: a token is given all that it needs, and no more."""
+
+    INTROSPECT = "introspect"  #: a backend asks whether an access token holds
+    VIEWER = "viewer"  #: sees people and keys, changes nothing
+    OPERATOR = "operator"  #: acts on people, their sessions and what limits have counted
+    AUDITOR = "auditor"  #: reads and verifies the audit trail
+    KEY_CUSTODIAN = "key_custodian"  #: replaces keys, moves rows, destroys keys
 
 
 class ServiceTokens:
@@ -24,23 +36,30 @@ class ServiceTokens:
         self._audit = audit
         self._clock = clock
 
-    async def authenticate(self, bearer: str, scope: str) -> ServiceToken:
-        """Return the living token behind `bearer`; raises Unauthenticated or InsufficientScope."""
+    async def authenticate(self, bearer: str, *scopes: Scope) -> ServiceToken:
+        """Return the living token behind `bearer`, which has one of `scopes`.
+
+        Raises Unauthenticated or InsufficientScope.
+        """
         if not bearer.startswith(PREFIX):
             raise Unauthenticated
         async with self._db.connection() as repos:
             token = await repos.service_tokens.find_live(hash_token(bearer))
         if token is None:
             raise Unauthenticated
-        if scope not in token.scopes:
+        if token.scopes.isdisjoint(scopes):
             raise InsufficientScope
         return token
 
     async def create(self, name: str, scopes: frozenset[str], lifetime: timedelta | None) -> tuple[UUID, str]:
-        """Make a token; returns its id and its value, which is nowhere to be had again."""
-        unknown = scopes - SCOPES
-        if unknown or not scopes:
-            raise OperatorError(f"Name at least one scope out of: {', '.join(sorted(SCOPES))}.")
+        """Make a token; returns its id and its value, which is nowhere to be had again.
+
+        Raises OperatorError for a scope that is none, and for a name that is no line of text.
+        """
+        if not scopes or scopes - set(Scope):
+            raise OperatorError(f"Name at least one scope out of: {', '.join(Scope)}.")
+        if not name.isprintable() or not 1 <= len(name) <= LONGEST_NAME:
+            raise OperatorError(f"A token's name is one line of 1 to {LONGEST_NAME} characters.")
         token_id, value = new_id(self._clock), new_token(PREFIX)
         expires_at: datetime | None = self._clock.now() + lifetime if lifetime else None
         async with self._db.transaction() as repos:

@@ -4,7 +4,8 @@ from typing import Literal
 from uuid import UUID
 
 from cypher.auth.access_tokens import AccessTokens
-from cypher.auth.audit import Audit, Happening
+from cypher.auth.audit import Happening
+from cypher.auth.endings import Ended, Endings, Recorder, end_sessions
 from cypher.auth.events import Event
 from cypher.auth.living import LivingSessions, view_of
 from cypher.auth.source import Source
@@ -20,12 +21,12 @@ class Sessions:
     """What the holder of an access token may do with sessions."""
 
     def __init__(
-        self, *, db: Database[Repositories], access: AccessTokens, living: LivingSessions, audit: Audit
+        self, *, db: Database[Repositories], access: AccessTokens, living: LivingSessions, endings: Endings
     ) -> None:
         self._db = db
         self._access = access
         self._living = living
-        self._audit = audit
+        self._endings = endings
 
     async def validate(self, access_token: str) -> Validated:
         """Return the living session that a token names: signature, revocation and limits are all checked.
@@ -42,10 +43,13 @@ class Sessions:
         first try met a Redis that was away gets to its answer. RedisUnavailable until then.
         """
         claims = self._access.verify(access_token)
-        async with self._db.transaction() as repos:
+
+        async def end(repos: Repositories, recorder: Recorder) -> None:
             if await repos.blacklist.is_ended(claims.jti):
                 raise Unauthenticated
-            await self._revoke(repos, claims.sid, claims.sub, source)
+            await _revoke(repos, recorder, claims.sid, claims.sub, source)
+
+        await self._endings.run(end)
         await self._living.bury([claims.sid])
 
     async def list_sessions(self, validated: Validated) -> list[ListedSession]:
@@ -66,11 +70,14 @@ class Sessions:
     async def end(self, validated: Validated, session_id: UUID, source: Source) -> None:
         """End one session of the same person; raises NotFound for anybody else's."""
         user_id = validated.session.user_id
-        async with self._db.transaction() as repos:
-            if not await self._revoke(repos, session_id, user_id, source):
+
+        async def end(repos: Repositories, recorder: Recorder) -> None:
+            if not await _revoke(repos, recorder, session_id, user_id, source):
                 session = await repos.sessions.get_session(session_id)
                 if session is None or session.user_id != user_id:
                     raise NotFound
+
+        await self._endings.run(end)
         await self._living.bury([session_id])
 
     async def end_many(self, validated: Validated, scope: Scope, source: Source) -> int:
@@ -81,18 +88,22 @@ class Sessions:
         """
         user_id = validated.session.user_id
         keep = validated.session.id if scope == "others" else None
-        async with self._db.transaction() as repos:
-            await repos.users.set_sessions_revoked(user_id)
-            ended = await repos.sessions.revoke_sessions(user_id, keep=keep, reason=scope)
-            recently = await repos.sessions.list_recently_revoked(user_id)
-            happening = Happening(event=Event.SESSIONS_ENDED, user_id=user_id, note=f"{scope}: {len(ended)}")
-            await self._audit.record(repos, happening, source)
-        await self._living.bury({*ended, *recently})
-        return len(ended)
 
-    async def _revoke(self, repos: Repositories, session_id: UUID, user_id: UUID, source: Source) -> bool:
-        ended = await repos.sessions.revoke_session(session_id, user_id, "logout")
-        if ended:
-            happening = Happening(event=Event.SESSION_ENDED, user_id=user_id, session_id=session_id, reason="logout")
-            await self._audit.record(repos, happening, source)
-        return ended
+        async def end(repos: Repositories, recorder: Recorder) -> Ended:
+            await repos.users.set_sessions_revoked(user_id)
+            ended = await end_sessions(repos, user_id, keep=keep, reason=scope)
+            happening = Happening(event=Event.SESSIONS_ENDED, user_id=user_id, note=f"{scope}: {ended.count}")
+            await recorder.record(repos, happening, source)
+            return ended
+
+        ended = await self._endings.run(end)
+        await self._living.bury(ended.to_bury)
+        return ended.count
+
+
+async def _revoke(repos: Repositories, recorder: Recorder, session_id: UUID, user_id: UUID, source: Source) -> bool:
+    ended = await repos.sessions.revoke_session(session_id, user_id, "logout")
+    if ended:
+        happening = Happening(event=Event.SESSION_ENDED, user_id=user_id, session_id=session_id, reason="logout")
+        await recorder.record(repos, happening, source)
+    return ended

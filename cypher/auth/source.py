@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from uuid import UUID
 
 Address = IPv4Address | IPv6Address
 
@@ -16,6 +17,7 @@ class Source:
     address: str  #: IPv4 or IPv6 in canonical form
     user_agent: str  #: as sent, cut to 512 characters
     request_id: str
+    operator: UUID | None = None  #: the service token of an operator, who is then the one that acts
 
 
 def address_of(text: str) -> Address | None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
+from cypher.auth.endings import Endings, Recorder
 from cypher.auth.events import Event, Outcome
 from cypher.auth.living import LivingSessions
 from cypher.auth.refresh_tokens import PREFIX, hash_token, new_refresh_token
@@ -27,6 +28,7 @@ class Tokens:
         access: AccessTokens,
         living: LivingSessions,
         audit: Audit,
+        endings: Endings,
         grace: timedelta,
         idle: timedelta,
     ) -> None:
@@ -34,6 +36,7 @@ class Tokens:
         self._access = access
         self._living = living
         self._audit = audit
+        self._endings = endings
         self._grace = grace
         self._idle = idle
 
@@ -46,7 +49,8 @@ class Tokens:
         if not refresh_token.startswith(PREFIX):
             raise InvalidGrant
         new = new_refresh_token()
-        async with self._db.transaction() as repos:
+
+        async def turn(repos: Repositories, recorder: Recorder) -> tuple[Rotation | None, Session | None]:
             rotation = await repos.refresh_tokens.rotate(
                 old_hash=hash_token(refresh_token),
                 new_hash=hash_token(new),
@@ -55,7 +59,9 @@ class Tokens:
                 idle=self._idle,
                 metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
             )
-            session = await self._settle(repos, rotation, source)
+            return rotation, await self._settle(repos, recorder, rotation, source)
+
+        rotation, session = await self._endings.run(turn)
         if rotation is None:
             raise InvalidGrant
         if session is None:
@@ -92,40 +98,41 @@ class Tokens:
         """Return the public keys that access tokens are checked with."""
         return self._access.public_keys()
 
-    async def _settle(self, repos: Repositories, rotation: Rotation | None, source: Source) -> Session | None:
-        """Record what the rotation came to; returns the session when it goes on."""
+    async def _settle(
+        self, repos: Repositories, recorder: Recorder, rotation: Rotation | None, source: Source
+    ) -> Session | None:
+        """Record what the rotation came to; returns the session when it goes on.
+
+        Of all that it may come to, only the end of a stolen session goes on without the trail.
+        """
         if rotation is None:
             return None
         if rotation.word is RotationWord.REUSED:
-            await self._record(repos, Event.TOKEN_REUSED, rotation, source, Outcome.FAILURE)
+            await recorder.record(repos, _happening(Event.TOKEN_REUSED, rotation, Outcome.FAILURE), source)
             return None
         if rotation.word not in (RotationWord.ROTATED, RotationWord.REPEATED):
             return None
         if rotation.word is RotationWord.ROTATED:
-            await self._record(repos, Event.TOKEN_REFRESHED, rotation, source, Outcome.SUCCESS)
+            happening = _happening(Event.TOKEN_REFRESHED, rotation, Outcome.SUCCESS)
+            await self._audit.record(repos, happening, source)
         return await repos.sessions.get_session(rotation.session_id)
 
-    async def _record(
-        self, repos: Repositories, event: Event, rotation: Rotation, source: Source, outcome: Outcome
-    ) -> None:
-        happening = Happening(event=event, outcome=outcome, user_id=rotation.user_id, session_id=rotation.session_id)
-        await self._audit.record(repos, happening, source)
-
     async def _revoke_family(self, token: str, source: Source) -> None:
-        async with self._db.transaction() as repos:
+        async def end(repos: Repositories, recorder: Recorder) -> UUID | None:
             session_id = await repos.refresh_tokens.find_session_id(hash_token(token))
             session = await repos.sessions.get_session(session_id) if session_id else None
             if session is None:
-                return
-            await self._revoke_session(repos, session.session_id, session.user_id, source)
-        await self._living.bury([session.session_id])
+                return None
+            if await repos.sessions.revoke_session(session.session_id, session.user_id, reason := "token_revoked"):
+                happening = Happening(
+                    event=Event.SESSION_ENDED, user_id=session.user_id, session_id=session.session_id, reason=reason
+                )
+                await recorder.record(repos, happening, source)
+            return session.session_id
 
-    async def _revoke_session(self, repos: Repositories, session_id: UUID, user_id: UUID, source: Source) -> None:
-        if await repos.sessions.revoke_session(session_id, user_id, "token_revoked"):
-            happening = Happening(
-                event=Event.SESSION_ENDED, user_id=user_id, session_id=session_id, reason="token_revoked"
-            )
-            await self._audit.record(repos, happening, source)
+        session_id = await self._endings.run(end)
+        if session_id is not None:
+            await self._living.bury([session_id])
 
     async def _end_access_token(self, claims: AccessClaims, source: Source) -> None:
         async with self._db.transaction() as repos:
@@ -141,3 +148,7 @@ class Tokens:
                 happening = Happening(event=Event.TOKEN_REVOKED, user_id=claims.sub, session_id=claims.sid)
                 await self._audit.record(repos, happening, source)
         await self._living.read_again(claims.sid)
+
+
+def _happening(event: Event, rotation: Rotation, outcome: Outcome) -> Happening:
+    return Happening(event=event, outcome=outcome, user_id=rotation.user_id, session_id=rotation.session_id)

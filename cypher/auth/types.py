@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from cypher.repositories.devices import Device, DeviceInfo
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,24 @@ class Jwk(msgspec.Struct, frozen=True, kw_only=True):
     use: str = "sig"
 
 
+DeviceName = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class SentDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client says of the device that it logs in from. Nothing of it proves anything."""
+
+    fingerprint: Annotated[str, Meta(min_length=1, max_length=255)]  #: of whatever the client makes it
+    name: DeviceName | None = None
+    info: DeviceInfo | None = None
+
+
+class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be another way. Trust can be ended here and not be given: that takes a second factor."""
+
+    name: DeviceName | UnsetType = UNSET
+    trusted: Literal[False] | UnsetType = UNSET
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationStarted:
     """The answer to `registration/start`; the response has 64 bytes."""
@@ -80,6 +102,8 @@ class Authenticated:
     access_token: str
     expires_in: int
     refresh_token: str
+    refresh_cookie: bool  #: whether the client wants the refresh token as a cookie
+    device_token: str | None = field(repr=False)  #: for a login that named its device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +158,14 @@ class ListedSession:
     last_seen_at: datetime
     ip_address: str
     user_agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDevice:
+    """One row of a person's list of devices."""
+
+    device: Device
+    current: bool  #: the session that asks is of this device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

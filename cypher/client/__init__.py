@@ -3,6 +3,15 @@
 It must never send, log or keep a password; what leaves this process are OPAQUE messages and bearer tokens.
 """
 
+from cypher.client.account_answers import (
+    Account,
+    AccountExport,
+    ActivityEntry,
+    ActivityPage,
+    Device,
+    DeviceInfo,
+    ListedDevice,
+)
 from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
 from cypher.client.client import CypherClient
 from cypher.client.errors import (
@@ -35,10 +44,16 @@ from cypher.client.errors import (
 from cypher.client.tokens import Tokens
 
 __all__ = [
+    "Account",
     "AccountDisabled",
+    "AccountExport",
     "AccountLocked",
+    "ActivityEntry",
+    "ActivityPage",
     "CypherClient",
     "CypherClientError",
+    "Device",
+    "DeviceInfo",
     "FactorExists",
     "FactorLocked",
     "FactorRequired",
@@ -47,6 +62,7 @@ __all__ = [
     "FlowExpired",
     "InvalidCredentials",
     "InvalidGrant",
+    "ListedDevice",
     "ListedSession",
     "MalformedOpaqueMessage",
     "MfaFailed",

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from cypher.client.account_answers import ListedDevice
 from cypher.client.errors import FieldProblem
 
 # -- what a caller sees --------------------------------------------------------------------------------------
@@ -61,43 +62,6 @@ class ListedSession(Session, frozen=True, kw_only=True):
     user_agent: str
 
 
-# -- requests --------------------------------------------------------------------------------------------------
-
-
-class RegistrationStart(msgspec.Struct, frozen=True):
-    username: str
-    registration_request: str
-
-
-class RegistrationFinish(msgspec.Struct, frozen=True):
-    flow_id: str
-    registration_record: str
-
-
-class LoginStart(msgspec.Struct, frozen=True):
-    username: str
-    ke1: str
-
-
-class LoginFinish(msgspec.Struct, frozen=True):
-    flow_id: str
-    ke3: str
-
-
-class LoginMfa(msgspec.Struct, frozen=True):
-    mfa_token: str
-    method: str
-    code: str
-
-
-class ReauthenticationStart(msgspec.Struct, frozen=True):
-    ke1: str
-
-
-class TotpConfirm(msgspec.Struct, frozen=True):
-    code: str
-
-
 # -- answers ---------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +91,7 @@ class Refreshed(AccessToken, frozen=True, kw_only=True):
 class Authenticated(Refreshed, frozen=True, kw_only=True):
     status: Literal["authenticated"]
     session: Session
+    device_token: str | None = None
 
 
 class Reauthenticated(AccessToken, frozen=True, kw_only=True):
@@ -164,6 +129,10 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
 
 class Listed(msgspec.Struct, frozen=True):
     items: tuple[ListedSession, ...]
+
+
+class ListedDevices(msgspec.Struct, frozen=True):
+    items: tuple[ListedDevice, ...]
 
 
 class Revoked(msgspec.Struct, frozen=True):

@@ -4,31 +4,33 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from uuid import UUID
 
 import aiohttp
 
-from cypher.client import answers, opaque
+from cypher.client import answers, opaque, requests
+from cypher.client.account import AccountCalls
+from cypher.client.account_answers import ActivityPage, Device
 from cypher.client.answers import Factors, ListedSession, RegisteredUser, Session, TotpEnrolment
+from cypher.client.calls import REPEAT_SECONDS
+from cypher.client.devices import DeviceCalls
 from cypher.client.errors import FactorRequired, InvalidCredentials, NotLoggedIn, SessionExpired, Unauthenticated
 from cypher.client.tokens import TokenBox, Tokens
 from cypher.client.transport import Call, Transport, read
 from cypher.clock import Clock, SystemClock
 
-T = TypeVar("T")
-
 TIMEOUT = timedelta(seconds=10)  # twice what the service gives itself for any request
-REPEAT_SECONDS = 20.0  # for calls whose repeat never does harm
 PAUSES = (0.1, 0.5)  # before the second and the third attempt, seconds
 
 
-class CypherClient:
+class CypherClient(AccountCalls, DeviceCalls):
     """Registers, logs in, keeps the tokens fresh and asks about the session.
 
     `server_public_key` (32 bytes) pins the service's OPAQUE key: registering with any other raises WrongServer.
-    A login needs no pin, OPAQUE itself binds it to the key of the registration. Every method may raise
-    Unreachable, Unavailable and UnexpectedAnswer besides what it names.
+    A login needs no pin, OPAQUE itself binds it to the key of the registration. `device_token` is what an earlier
+    login has left there: who keeps it somewhere safe is known again. Every method may raise Unreachable, Unavailable
+    and UnexpectedAnswer besides what it names.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class CypherClient:
         session: aiohttp.ClientSession | None = None,
         timeout: timedelta = TIMEOUT,
         server_public_key: bytes | None = None,
+        device_token: str | None = None,
         clock: Clock | None = None,
         pauses: tuple[float, ...] = PAUSES,
     ) -> None:
@@ -47,6 +50,7 @@ class CypherClient:
         )
         self._box = TokenBox(self._transport, self._clock)
         self._server_public_key = server_public_key
+        self._device_token = device_token
 
     async def __aenter__(self) -> Self:
         await self._transport.open()
@@ -63,6 +67,15 @@ class CypherClient:
         """The tokens held now, perhaps stale; None when there is no session."""
         return self._box.tokens
 
+    @property
+    def device_token(self) -> str | None:
+        """The token that this device is known by, a new one after each login that names the device.
+
+        It outlives the session. Strangers who use up the attempts on a name leave those of a known device alone, and
+        a trusted one is not asked for the second factor.
+        """
+        return self._device_token
+
     async def access_token(self) -> str:
         """Answer an access token that is good for a while, for calls to services that trust this Cypher."""
         return (await self._box.fresh()).access_token
@@ -73,21 +86,21 @@ class CypherClient:
         Raises UsernameTaken, ValidationFailed, RegistrationClosed, RateLimited, FlowExpired, WrongServer.
         """
         attempt = opaque.start_registration(password)
-        start = answers.RegistrationStart(username, attempt.message)
+        start = requests.RegistrationStart(username, attempt.message)
         started = await self._transport.fetch(
             Call(method="POST", path="/v1/registration/start", body=start), answers.RegistrationStarted
         )
         record = await opaque.finish_registration(attempt, started.registration_response, self._server_public_key)
         # The same flow finished twice gives the same answer: a lost one may be asked for again.
-        finish = answers.RegistrationFinish(started.flow_id, record)
+        finish = requests.RegistrationFinish(started.flow_id, record)
         done = await self._transport.fetch(
             Call(method="POST", path="/v1/registration/finish", body=finish, repeat_seconds=REPEAT_SECONDS),
             answers.Registered,
         )
         return done.user
 
-    async def login(self, username: str, password: str) -> Session:
-        """Log in and keep the tokens.
+    async def login(self, username: str, password: str, *, device: Device | None = None) -> Session:
+        """Log in and keep the tokens; with `device`, also the token by which that is known from then on.
 
         Raises InvalidCredentials, RateLimited (whose `retry_after` says for how many seconds), FlowExpired,
         AccountDisabled, AccountLocked. Nothing is sent a second time by itself.
@@ -96,26 +109,33 @@ class CypherClient:
         A wrong password shows here, before the second message: the service then never hears of the outcome.
         """
         attempt = opaque.start_login(password)
+        start = requests.LoginStart(username, attempt.message, self._device_token)
         started = await self._transport.fetch(
-            Call(method="POST", path="/v1/login/start", body=answers.LoginStart(username, attempt.message)),
-            answers.LoginStarted,
+            Call(method="POST", path="/v1/login/start", body=start), answers.LoginStarted
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        finish = answers.LoginFinish(started.flow_id, ke3)
+        finish = requests.LoginFinish(started.flow_id, ke3, device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/finish", body=finish))
         return self._keep_session(_unless_asked(body), asked_at)
 
     async def prove_factor(
-        self, asked: FactorRequired, code: str, method: Literal["totp", "recovery_code"] = "totp"
+        self,
+        asked: FactorRequired,
+        code: str,
+        method: Literal["totp", "recovery_code"] = "totp",
+        *,
+        trust_device: bool = False,
     ) -> Session:
         """Finish a login, or a re-authentication, that asked for a second factor.
 
+        `trust_device` skips this step at the next logins of the device that `login` named; where it named none, that
+        raises ValidationFailed.
         Raises MfaFailed, after which another code may follow, FactorLocked, FlowExpired, AccountDisabled,
         AccountLocked.
         """
         asked_at = self._clock.monotonic()
-        proof = answers.LoginMfa(asked.mfa_token, method, code)
+        proof = requests.LoginMfa(asked.mfa_token, method, code, trust_device)
         body = await self._transport.send(Call(method="POST", path="/v1/login/mfa", body=proof))
         if read(body, answers.Proof).status == "authenticated":
             return self._keep_session(body, asked_at)
@@ -127,13 +147,13 @@ class CypherClient:
         FactorRequired means that `prove_factor` must follow.
         """
         attempt = opaque.start_login(password)
-        start = answers.ReauthenticationStart(attempt.message)
+        start = requests.ReauthenticationStart(attempt.message)
         started = await self._fetch(
             Call(method="POST", path="/v1/reauthentication/start", body=start), answers.LoginStarted
         )
         ke3 = await opaque.finish_login(attempt, started.ke2)
         asked_at = self._clock.monotonic()
-        finish = answers.LoginFinish(started.flow_id, ke3)
+        finish = requests.LoginFinish(started.flow_id, ke3)
         body = await self._send(Call(method="POST", path="/v1/reauthentication/finish", body=finish))
         return await self._keep_renewed(_unless_asked(body), asked_at)
 
@@ -152,7 +172,7 @@ class CypherClient:
 
         Raises MfaFailed, FactorLocked, FactorExists, FlowExpired when nothing waits, and as `session`.
         """
-        call = Call(method="POST", path="/v1/factors/totp/confirm", body=answers.TotpConfirm(code))
+        call = Call(method="POST", path="/v1/factors/totp/confirm", body=requests.TotpConfirm(code))
         return (await self._fetch(call, answers.RecoveryCodes)).recovery_codes
 
     async def remove_totp(self) -> None:
@@ -199,18 +219,22 @@ class CypherClient:
         call = Call(method="DELETE", path="/v1/sessions", query="scope=others")
         return (await self._fetch(call, answers.Revoked)).revoked
 
+    async def activity(self, *, limit: int = 50, cursor: str | None = None) -> ActivityPage:
+        """List what happened to the person's account, newest first. Raises ValidationFailed, and as `session`."""
+        query = f"limit={limit}" + (f"&cursor={cursor}" if cursor else "")
+        call = Call(method="GET", path="/v1/account/activity", query=query, repeat_seconds=REPEAT_SECONDS)
+        return await self._fetch(call, ActivityPage)
+
     def _keep_session(self, body: bytes, asked_at: float) -> Session:
         done = read(body, answers.Authenticated)
         self._box.put(done, asked_at)
+        self._device_token = done.device_token or self._device_token
         return done.session
 
     async def _keep_renewed(self, body: bytes, asked_at: float) -> Session:
         renewed = read(body, answers.Reauthenticated)
         await self._box.put_access(renewed, asked_at)
         return renewed.session
-
-    async def _fetch(self, call: Call, answer: type[T]) -> T:
-        return read(await self._send(call), answer)
 
     async def _send(self, call: Call) -> bytes:
         """Send `call` with an access token, and once more with a new one where the service refuses the first."""

@@ -13,23 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cypher.app import Resources, reencryption, required_password, resources, rotation_policy
+from cypher.app import Resources, reencryption, required_password, resources
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
-from cypher.auth.opaque import new_setup
 from cypher.clock import SystemClock
 from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
 from cypher.config import Config, KeyStoreKind, Secret
-from cypher.crypto.keyring import Algorithm, KeyInfo, Purpose, State
-from cypher.crypto.rotation import rotate as rotate_key
+from cypher.crypto.keyring import Algorithm, Purpose, State
 from cypher.errors import OperatorError, SettingsRefused
+from cypher.maintenance.background import reencrypted
+from cypher.maintenance.key_custody import KeyView
 from cypher.maintenance.key_identity import note_ring
-from cypher.maintenance.key_keeping import EVENTS
-from cypher.maintenance.key_status import key_status
 from cypher.maintenance.reindexing import Reindexing
-from cypher.maintenance.retirement import Retirement
 from cypher.master_password import problems_of
 from cypher.moving import move_store as move_ring
+from cypher.operating import asked_reencryption, key_custody
 from cypher.settings import SettingsReader
 
 app = typer.Typer(no_args_is_help=True, help="The keys that seal the data.")
@@ -43,13 +41,13 @@ def status(json: JsonOption = False) -> None:
     """Show every key and what hangs on it, never what it is made of."""
 
     async def show(open_: Resources) -> None:
-        infos = await key_status(open_.upkeep, open_.ring, rotation_policy(open_.config))
+        keys = await key_custody(open_).list_keys()
         if json:
-            print(msgspec.json.encode({"items": infos}).decode())
+            print(msgspec.json.encode(keys).decode())
             return
         table = Table(id_column(), "purpose", "algorithm", "state", "age", "operations", "rows", "next rotation")
-        for info in infos:
-            table.add_row(info.id, info.purpose, info.algorithm, info.state, *_numbers(info, open_.clock.now()))
+        for key in keys.items:
+            table.add_row(key.id, key.purpose, key.algorithm, key.state, *_numbers(key, open_.clock.now()))
         console = Console()
         console.width = max(console.width, 130)
         console.print(table)
@@ -61,15 +59,15 @@ def status(json: JsonOption = False) -> None:
 def rotate(
     purpose: Annotated[Purpose, typer.Option(help="What the key is for.")] = Purpose.DATA,
     algorithm: Annotated[Algorithm | None, typer.Option(help="The cipher from now on; default: as before.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a new key for what is written from now on; older rows go on opening with theirs."""
 
     async def turn(open_: Resources) -> None:
-        secret = new_setup() if purpose is Purpose.OPAQUE else None
-        key = await asyncio.to_thread(rotate_key, open_.ring, purpose, algorithm=algorithm, secret=secret)
-        if key is None:
-            raise OperatorError(f"There is no active key for {purpose} to be replaced.")
-        await _record(open_, Happening(event=EVENTS[key.state], note=key.id))
+        key = await key_custody(open_).rotate(purpose, algorithm)
+        if json:
+            print(msgspec.json.encode(key).decode())
+            return
         later = ": it signs in an hour, when whoever verifies tokens knows it" if key.state is State.PENDING else ""
         print(f"{key.id} is {key.state}{later}.")
 
@@ -88,11 +86,13 @@ def reencrypt(
         sweep = reencryption(open_, rate)
         total = await sweep.remaining()
         columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("", total=total)
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=total)
             done = await sweep.run(
-                lambda now: progress.update(task, completed=min(now.moved, total), description=now.column)
+                lambda now: bar.update(task, completed=min(now.moved, total), description=now.column)
             )
+        if done.moved:
+            await _record(open_, reencrypted(done, open_.ring.primary(Purpose.DATA).id, by_itself=False))
         print(f"{done.moved} values were moved to {open_.ring.primary(Purpose.DATA).id}.")
         if done.unopened:
             raise OperatorError(f"{done.unopened} values do not open and stay as they are; the log names them.")
@@ -101,18 +101,29 @@ def reencrypt(
 
 
 @app.command()
-def destroy(key_id: str) -> None:
+def progress(json: JsonOption = False) -> None:
+    """Show how many values are still to be moved to the active data key, and whether the service moves them."""
+
+    async def show(open_: Resources) -> None:
+        now = await asked_reencryption(open_).status()
+        if json:
+            print(msgspec.json.encode(now).decode())
+            return
+        moving = "the service moves them" if now.is_running else "nobody moves them now, unless at a terminal"
+        print(f"{now.remaining:,} values are not under {now.active_key}; {moving}.")
+
+    with_resources(show)
+
+
+@app.command()
+def destroy(key_id: str, json: JsonOption = False) -> None:
     """Destroy a key on which nothing hangs any more. Backups of the key store still hold it."""
 
     async def end(open_: Resources) -> None:
-        retirement = Retirement(
-            db=open_.upkeep,
-            ring=open_.ring,
-            audit=open_.audit,
-            clock=open_.clock,
-            delay=open_.config.keys.destroy_delay,
-        )
-        proof = await retirement.destroy(key_id)
+        proof = await key_custody(open_).destroy(key_id)
+        if json:
+            print(msgspec.json.encode(proof).decode())
+            return
         print(
             f"{key_id} is destroyed: {proof.rows_before} rows before and {proof.rows_after} after it was taken from "
             "sealing. Backups of the key store still hold it; let them go."
@@ -145,16 +156,18 @@ def change_master(
 async def _rewrap(config: Config, password: str, rounds: int | None) -> None:
     async with resources(config, SystemClock()) as open_:
         chosen = rounds or max(ROUNDS, open_.ring.stored.kdf.rounds)
-        await asyncio.to_thread(open_.ring.rewrap, password, chosen)
+        # Before it is done: a crash in between leaves an entry too many, never a change without one.
         await _record(open_, Happening(event=Event.MASTER_PASSWORD_CHANGED, note=f"{chosen} rounds"))
+        await asyncio.to_thread(open_.ring.rewrap, password, chosen)
+        await open_.keys.note()
 
 
 @app.command()
 def rotate_index() -> None:
-    """Index every name under a new key. Logins go on; registration and renaming answer 503 until it is done."""
+    """Index every name and device under a new key. Logins go on; nobody registers or is renamed (503) meanwhile."""
 
     async def index(open_: Resources) -> None:
-        print("The new key is made known to every instance first: 35 s.", file=sys.stderr)
+        print("The new key is made known to every instance first, and at the end again: 35 s each.", file=sys.stderr)
         reindexing = Reindexing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock)
         with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
             task = progress.add_task("", total=None)
@@ -176,12 +189,12 @@ def move_store(
         print(run(move_ring(config, to, path, SystemClock())))
 
 
-def _numbers(info: KeyInfo, now: datetime) -> tuple[str, str, str, str]:
+def _numbers(key: KeyView, now: datetime) -> tuple[str, str, str, str]:
     return (
-        f"{(now - info.created_at).days} d",
-        "" if info.operations is None else f"{info.operations:,}",
-        "" if info.rows_remaining is None else f"{info.rows_remaining:,}",
-        f"{info.next_rotation_at.astimezone(UTC):%Y-%m-%d %H:%M}" if info.next_rotation_at else "",
+        f"{(now - key.created_at).days} d",
+        "" if key.operations is None else f"{key.operations:,}",
+        "" if key.rows_remaining is None else f"{key.rows_remaining:,}",
+        f"{key.next_rotation_at.astimezone(UTC):%Y-%m-%d %H:%M}" if key.next_rotation_at else "",
     )
 
 

@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cypher.app import Resources, limit_review
+from cypher.app import Resources
 from cypher.commands.running import JsonOption, with_resources
 from cypher.config.limits import Category
+from cypher.operating import limit_review
 
 app = typer.Typer(no_args_is_help=True, help="Limits on attempts, and who has used them up.")
 
@@ -26,10 +27,10 @@ def limits_list(json: JsonOption = False) -> None:
     async def show(open_: Resources) -> None:
         categories = await limit_review(open_).list_categories()
         if json:
-            print(msgspec.json.encode({"items": categories}).decode())
+            print(msgspec.json.encode(categories).decode())
             return
         table = Table("category", "limit", "counted now", "of these refused lately")
-        for category in categories:
+        for category in categories.items:
             limit = f"{category.limit} in {category.window_seconds} s" if category.limit else "off"
             table.add_row(category.category, limit, str(category.subjects), str(category.refused))
         Console().print(table)

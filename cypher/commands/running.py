@@ -1,6 +1,7 @@
 """What every command does around its work: settings, servers, resources, the loop."""
 
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from cypher.app import Resources, resources
 from cypher.clock import SystemClock
 from cypher.config import Config, load
 from cypher.embedded import Embedded, complete
+from cypher.errors import OperatorError
 
 T = TypeVar("T")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the object that programs read.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @contextmanager
@@ -49,6 +52,15 @@ def run(work: Awaitable[T]) -> T:
         return await work
 
     return uvloop.run(awaited())
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what cannot be taken back; raises OperatorError where there is nobody to be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OperatorError(f"{question} Say --yes, or run this at a terminal.")
+    typer.confirm(question, abort=True)
 
 
 def id_column() -> Column:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cypher.app import Resources
-from cypher.auth.service_tokens import ServiceTokens
+from cypher.auth.service_tokens import Scope, ServiceTokens
 from cypher.commands.running import JsonOption, id_column, with_resources
 from cypher.errors import NotFound, OperatorError
 
@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Bearer tokens for backends and ope
 
 @app.command("create")
 def tokens_create(
-    scope: Annotated[list[str], typer.Option(help="What it may do; can be repeated.")],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do, of: {', '.join(Scope)}; can be repeated.")],
     name: Annotated[str, typer.Option(help="Who will hold it.")] = "unnamed",
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="When it ends; default: never.")] = None,
     json: JsonOption = False,
@@ -48,16 +48,18 @@ def tokens_list(json: JsonOption = False) -> None:
         if json:
             print(msgspec.json.encode({"items": tokens}).decode())
             return
-        table = Table(id_column(), "name", "scopes", "created", "expires", "revoked")
+        table = Table(id_column(), "name", "scopes", "created", "expires", "last used", "revoked")
         for token in tokens:
-            moments = (token.created_at, token.expires_at, token.revoked_at)
+            moments = (token.created_at, token.expires_at, token.last_used_at, token.revoked_at)
             table.add_row(
                 str(token.id),
                 token.name,
                 " ".join(sorted(token.scopes)),
                 *(f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments),
             )
-        Console().print(table)
+        console = Console()
+        console.width = max(console.width, 130)
+        console.print(table)
 
     with_resources(show)
 

@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cypher.config.audit import AuditConfig, read_audit
 from cypher.config.factors import FactorsConfig, read_factors
 from cypher.config.http import HttpConfig, Network, read_http
 from cypher.config.keys import KeysConfig, KeyStoreKind, read_keys
 from cypher.config.limits import Category, LimitsConfig, read_limits
 from cypher.config.log import LogConfig, read_log
+from cypher.config.operators import OperatorsConfig, read_operators
 from cypher.config.postgres import PostgresConfig, read_postgres
+from cypher.config.recovery import RecoveryConfig, WebhookConfig, read_recovery
 from cypher.config.redis import RedisConfig, read_redis
 from cypher.config.sessions import SessionsConfig, read_sessions
 from cypher.errors import SettingsRefused
 from cypher.settings import Secret, SettingsReader
 
 __all__ = [
+    "AuditConfig",
     "Category",
     "Config",
     "FactorsConfig",
@@ -30,10 +34,13 @@ __all__ = [
     "LimitsConfig",
     "LogConfig",
     "Network",
+    "OperatorsConfig",
     "PostgresConfig",
+    "RecoveryConfig",
     "RedisConfig",
     "Secret",
     "SessionsConfig",
+    "WebhookConfig",
     "load",
 ]
 
@@ -44,10 +51,13 @@ class Config:
     redis: RedisConfig
     keys: KeysConfig
     http: HttpConfig
+    operators: OperatorsConfig
     sessions: SessionsConfig
     factors: FactorsConfig
     limits: LimitsConfig
+    audit: AuditConfig
     registration: Literal["open", "closed"]
+    recovery: RecoveryConfig
     embedded_path: Path
     log: LogConfig
 
@@ -56,16 +66,19 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
     """Read every setting; raise `SettingsRefused` with all that is wrong, never only with the first."""
     read = SettingsReader(environ, dotenv)
     embedded_path = Path(read.text("EMBEDDED_PATH") or ".cypher")
-    postgres = read_postgres(read)
+    postgres, http = read_postgres(read), read_http(read)
     config = Config(
         postgres=postgres,
         redis=read_redis(read),
         keys=read_keys(read, embedded_path / "keys" if postgres.embedded else None),
-        http=read_http(read),
+        http=http,
+        operators=read_operators(read, http),
         sessions=read_sessions(read),
         factors=read_factors(read),
         limits=read_limits(read),
+        audit=read_audit(read, embedded_path / "audit-checkpoints.jsonl" if postgres.embedded else None),
         registration=read.choice("REGISTRATION", "open", ("open", "closed")),
+        recovery=read_recovery(read),
         embedded_path=embedded_path,
         log=read_log(read),
     )

@@ -16,6 +16,8 @@ class Category(StrEnum):
     LOGIN_ADDRESS = "login-address"
     REGISTRATION_ADDRESS = "registration-address"
     REFRESH_ADDRESS = "refresh-address"
+    RECOVERY_NAME = "recovery-name"
+    RECOVERY_ADDRESS = "recovery-address"
     DEFAULT_ADDRESS = "default-address"
 
     @property
@@ -36,7 +38,11 @@ class LimitsConfig:
     default_address: Limit | None = None
 
     def of(self, category: Category) -> Limit | None:
-        """Return the limit of a category. A device is given what one person at one address is given."""
+        """Return the limit of a category.
+
+        A device is given what one person at one address is given. Mails to people are asked for as seldom as accounts
+        are made: each costs somebody's attention.
+        """
         return {
             Category.LOGIN_NAME_ADDRESS: self.login_name_address,
             Category.LOGIN_NAME: self.login_name,
@@ -44,6 +50,8 @@ class LimitsConfig:
             Category.LOGIN_ADDRESS: self.login_address,
             Category.REGISTRATION_ADDRESS: self.registration_address,
             Category.REFRESH_ADDRESS: self.refresh_address,
+            Category.RECOVERY_NAME: self.registration_address,
+            Category.RECOVERY_ADDRESS: self.registration_address,
             Category.DEFAULT_ADDRESS: self.default_address,
         }[category]
 

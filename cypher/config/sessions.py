@@ -16,6 +16,7 @@ class SessionsConfig:
     absolute: timedelta
     cache: timedelta
     login_flow: timedelta
+    device_trust: timedelta  #: of a device's token, and of its trust where it is trusted
 
 
 def read_sessions(read: SettingsReader) -> SessionsConfig:
@@ -31,4 +32,5 @@ def read_sessions(read: SettingsReader) -> SessionsConfig:
         # 30 s is the bound within which a revocation must hold everywhere, whatever a cache says.
         cache=read.seconds("SESSION_CACHE_SECONDS", 30, low=1, high=30),
         login_flow=read.seconds("LOGIN_FLOW_SECONDS", 60, low=1, high=600),
+        device_trust=read.seconds("DEVICE_TRUST_SECONDS", 30 * DAY, low=60, high=LONGEST),
     )

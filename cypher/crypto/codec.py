@@ -5,6 +5,7 @@ There is one failure, without detail, and no trial: the key id picks the key.
 
 import base64
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -14,6 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cypher.crypto import base64url
+from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import COUNTED, SEALING, Algorithm, Key, Purpose, UnknownKey
 from cypher.errors import FieldDoesNotOpen
@@ -86,12 +88,28 @@ class FieldCodec:
             key = await self._ring.confirmed(purpose)
         return Sealed(_encrypt(key, plaintext, cell.info()), key.id)
 
-    async def open(self, sealed: Sealed, cell: Cell) -> bytes:
+    def seal_under(self, key: Key, plaintext: bytes, cell: Cell, *, further: bytes | None = None) -> Sealed:
+        """Seal a value under a key whose uses are not counted, and which the ring has just confirmed.
+
+        `further` (32 bytes) is a second secret without which the value does not open either. Whoever destroys it makes
+        unreadable what a key that many values share must not be destroyed for.
+        """
+        return Sealed(_encrypt(key, plaintext, cell.info(), further), key.id)
+
+    async def open(self, sealed: Sealed, cell: Cell, *, further: bytes | None = None) -> bytes:
         """Return the plaintext; raise FieldDoesNotOpen for whatever was not sealed as it is for this very cell."""
         try:
-            return _decrypt(await self._ring.key(sealed.key_id), sealed.ciphertext, cell.info())
+            key = await self._ring.key(sealed.key_id)
+            return _decrypt(key, sealed.ciphertext, cell.info(), further)
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
+
+    async def learn_keys(self, values: Collection[Sealed]) -> frozenset[str]:
+        """Look once for the keys of all these values; returns the ids of those that there are not.
+
+        For who opens many: looked for one by one, forged ids would take a second each.
+        """
+        return await self._ring.learn({sealed.key_id for sealed in values})
 
     def reseal(self, sealed: Sealed, cell: Cell, key: Key) -> Sealed:
         """Move a value to another key; it stays in its cell. Its old key must be known to the ring already.
@@ -109,9 +127,9 @@ class FieldCodec:
         return Sealed(_encrypt(key, plaintext, info), key.id)
 
 
-def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
+def _encrypt(key: Key, plaintext: bytes, info: bytes, further: bytes | None = None) -> str:
     _require_sealing(key)
-    cell_key = key.mac.derive(info)
+    cell_key = _cell_key(key, info, further)
     if key.algorithm is Algorithm.FERNET:
         return Fernet(base64.urlsafe_b64encode(cell_key)).encrypt(plaintext).decode("ascii")
     # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
@@ -119,11 +137,11 @@ def _encrypt(key: Key, plaintext: bytes, info: bytes) -> str:
     return base64url.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
 
 
-def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
+def _decrypt(key: Key, ciphertext: str, info: bytes, further: bytes | None = None) -> bytes:
     _require_sealing(key)
     if not isinstance(ciphertext, str):
         raise ValueError("NULL in the row where a sealed value should be")
-    cell_key = key.mac.derive(info)
+    cell_key = _cell_key(key, info, further)
     if key.algorithm is Algorithm.FERNET:
         # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
         token = ciphertext.encode("ascii")
@@ -132,6 +150,14 @@ def _decrypt(key: Key, ciphertext: str, info: bytes) -> bytes:
         return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
     raw = base64url.decode(ciphertext)
     return AESGCM(cell_key).decrypt(raw[:NONCE], raw[NONCE:], info)
+
+
+def _cell_key(key: Key, info: bytes, further: bytes | None) -> bytes:
+    """Derive the key of a cell; with a further secret, of both: whoever lacks one of them has nothing."""
+    cell_key = key.mac.derive(info)
+    if further is None:
+        return cell_key
+    return derive(cell_key, b"cypher/v1/further\x00" + derive(further, info))
 
 
 def _require_sealing(key: Key) -> None:

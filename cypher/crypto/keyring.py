@@ -6,8 +6,9 @@ The ring follows its store: what another process writes is taken over, unless it
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
@@ -28,6 +29,8 @@ logger = logging.getLogger("cypher.crypto")
 CONFIRMED_SECONDS = 30.0
 #: The store is not looked at for every unknown key id that stands in a row: who asks in between waits for the next.
 LOOK_SECONDS = 1.0
+#: Far more than policies that make sense come to, and fewer than a store may hold and still be read: see LARGEST.
+MOST_KEYS = 7000
 
 
 class KeyRing:
@@ -118,6 +121,10 @@ class KeyRing:
         """Whether the last look at the store found this ring in it."""
         return self._problem is None
 
+    def now(self) -> datetime:
+        """Return the time of day by the clock that dates the keys."""
+        return self._clock.now()
+
     def primary(self, purpose: Purpose) -> Key:
         """Return the active key of a purpose; raise KeyStoreRefused when there is none."""
         key = self._view.active(purpose)
@@ -125,8 +132,8 @@ class KeyRing:
             raise KeyStoreRefused(f"The key store at {self._store.describe()} has no active key for {purpose}.")
         return key
 
-    async def confirmed(self, purpose: Purpose) -> Key:
-        """Return the active key of a purpose, of a ring that was confirmed in the last 30 s.
+    async def confirmed(self, purpose: Purpose, at: datetime | None = None) -> Key:
+        """Return the key that is active, or that serves the moment `at`, of a ring that was confirmed in the last 30 s.
 
         Raises KeysUnavailable when it cannot be: the key of an old ring may be on its way to be destroyed, and
         what is made with it would be lost.
@@ -135,7 +142,7 @@ class KeyRing:
             await self._look_again()
             if not self._is_confirmed():
                 raise KeysUnavailable
-        return self.primary(purpose)
+        return self.primary(purpose) if at is None else self._view.serving(purpose, at) or self.primary(purpose)
 
     def find(self, key_id: str) -> Key | None:
         """Return the live key of an id, of what is known here; looks at no store."""
@@ -148,11 +155,17 @@ class KeyRing:
         """
         key = self.find(key_id)
         if key is None:
-            await self._look_again()
+            await self.learn((key_id,))
             key = self.find(key_id)
         if key is None:
             raise UnknownKey("no key of this id")
         return key
+
+    async def learn(self, key_ids: Collection[str]) -> frozenset[str]:
+        """Look for all of these keys at once; returns the ids that stay unknown."""
+        if any(self.find(key_id) is None for key_id in key_ids):
+            await self._look_again()
+        return frozenset(key_id for key_id in key_ids if self.find(key_id) is None)
 
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
         """Return every key of a purpose that can still be met: the active one, then the others, newest first."""
@@ -240,6 +253,11 @@ class KeyRing:
             before = require_there(self._store, self._store.read())
             self._require_ours(before)
             after = edit(before)
+            if len(before.keys) < len(after.keys) > MOST_KEYS:
+                raise KeyStoreRefused(
+                    f"The key store at {self._store.describe()} holds {MOST_KEYS} keys and takes no more; those go on. "
+                    "Raise KEY_ROTATION_OPERATIONS and KEY_ROTATION_DAYS. Nothing was changed."
+                )
             if after is not before:
                 self._store.write(replace(after, generation=before.generation + 1))
         return after is not before

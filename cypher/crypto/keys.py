@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cypher.clock import month_after
 from cypher.crypto.derive import KeyedMac
 
 
@@ -50,6 +51,8 @@ REPLACED_BY_AGE = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.SIGNING})
 #: A refill of the cache seals: counted, a key would be worn out in hours.
 COUNTED = frozenset({Purpose.DATA})
 
+#: A process may use the key that it last saw active for 30 s; clocks differ a little.
+MARGIN = timedelta(minutes=5)
 #: Bytes of a server setup of OPAQUE: OPRF seed 64, private key 32, key for unknown clients 32.
 OPAQUE_SETUP = 128
 
@@ -110,11 +113,22 @@ class RotationPolicy:
     token_life: timedelta = timedelta(hours=1)  #: the longest life of an access token
     redis_life: timedelta = timedelta(hours=1)  #: the longest life of a sealed value in Redis
 
+    def afterlife(self, purpose: Purpose) -> timedelta:
+        """Return for how long after a key was replaced there may be what it has made and nobody can count."""
+        lives = {
+            Purpose.CACHE: self.redis_life,
+            Purpose.SIGNING: self.token_life,
+            Purpose.OPAQUE: self.redis_life,  # a registration that was begun under it
+        }
+        return lives[purpose] + MARGIN if purpose in lives else timedelta(0)
+
     def next_rotation(self, purpose: Purpose, state: State, activated_at: datetime | None) -> datetime | None:
-        """Return when a key is to be replaced by age; None for one that is not active, or not replaced by age."""
-        if purpose not in REPLACED_BY_AGE or state is not State.ACTIVE or activated_at is None:
+        """Return when a key is to be replaced; None for one that is not active, or replaced by hand only."""
+        if state is not State.ACTIVE or activated_at is None:
             return None
-        return activated_at + self.age
+        if purpose is Purpose.AUDIT_DATA:
+            return month_after(activated_at)
+        return activated_at + self.age if purpose in REPLACED_BY_AGE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,16 @@
 Whatever finds a key due looks again after the lock is held: of N processes one makes the new key.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keys import CIPHERS, SEALING, Algorithm, KeyInfo, Purpose, RotationPolicy, State
+from cypher.crypto.keys import CIPHERS, REPLACED_BY_AGE, SEALING, Algorithm, KeyInfo, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import StoredKey, StoredRing
-from cypher.errors import OperatorError
+from cypher.operator_errors import KeyPending, Unfit
 
-__all__ = ["RotationPolicy", "activated", "keep_by_age", "rotate"]
+__all__ = ["RotationPolicy", "activated", "changed_by", "keep_by_age", "rotate"]
 
 #: The index has a way of its own (every row is indexed anew); fake records must be the same for ever.
 BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
@@ -19,6 +20,8 @@ BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
 NOTICE = timedelta(hours=1)
 #: A process may use the key that it last saw active for 30 s; clocks differ a little.
 MARGIN = timedelta(minutes=5)
+#: Keys of which nothing is left when what they have made has expired. What lies in PostgreSQL never does.
+ENDED_BY_AGE = frozenset({Purpose.CACHE, Purpose.SIGNING})
 
 
 def rotate(
@@ -34,15 +37,18 @@ def rotate(
     A signing key becomes `pending`, any other `active`. `algorithm` stays what it was when None; `secret` is for a
     setup of OPAQUE. With `replacing`, the id of the key that was found due, nothing happens, and the answer is None,
     when another process has replaced that key meanwhile.
-    Raises OperatorError, and has written nothing, when the purpose or the algorithm is not for this.
+    Raises Unfit, and has written nothing, when the purpose or the algorithm is not for this, KeyPending when a next
+    key is there already.
     """
     _require_rotatable(purpose, algorithm)
     made: list[StoredKey] = []
+    now = ring.now()
 
     def turn(stored: StoredRing) -> StoredRing:
         old = stored.active(purpose)
         if old is None or (replacing is not None and old.id != replacing):
             return stored
+        stored = _unscheduled(stored, purpose, now)
         made.append(_next_key(ring, stored, old, algorithm, secret))
         return _added(stored, made[0])
 
@@ -55,10 +61,18 @@ def keep_by_age(ring: KeyRing, now: datetime, policy: RotationPolicy) -> tuple[K
 
     Returns the keys that were made or changed by this call. Costs nothing when nothing is due.
     """
-    if _aged(ring, ring.stored, now, policy) is ring.stored:
+    return changed_by(ring, lambda stored: _aged(ring, stored, now, policy))
+
+
+def changed_by(ring: KeyRing, edit: Callable[[StoredRing], StoredRing]) -> tuple[KeyInfo, ...]:
+    """Edit the ring if that changes anything; returns the keys that were made or changed by it.
+
+    The edit is tried on what is known here first, and made under the lock only when there it finds something to do.
+    """
+    if edit(ring.stored) is ring.stored:
         return ()
     before = {info.id: info.state for info in ring.get_key_info()}
-    if not ring.change(lambda stored: _aged(ring, stored, now, policy)):
+    if not ring.change(edit):
         return ()
     return tuple(info for info in ring.get_key_info() if before.get(info.id) is not info.state)
 
@@ -77,21 +91,32 @@ def _aged(ring: KeyRing, stored: StoredRing, now: datetime, policy: RotationPoli
 
 def _is_old(key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
     due = policy.next_rotation(key.purpose, key.state, key.activated_at)
-    return due is not None and now >= due
+    return key.purpose in REPLACED_BY_AGE and due is not None and now >= due
 
 
 def _is_forgotten(stored: StoredRing, key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
-    """Tell whether all that a key has made has expired by itself. What lies in PostgreSQL never does."""
-    lives = {Purpose.CACHE: policy.redis_life, Purpose.SIGNING: policy.token_life}
-    replaced_at = stored.replaced_at(key)
-    return key.purpose in lives and replaced_at is not None and now >= replaced_at + lives[key.purpose] + MARGIN
+    """Tell whether all that a key has made has expired by itself."""
+    if key.purpose not in ENDED_BY_AGE:
+        return False
+    replaced_at = stored.replacements().get(key.id)
+    return replaced_at is not None and now >= replaced_at + policy.afterlife(key.purpose)
+
+
+def _unscheduled(stored: StoredRing, purpose: Purpose, now: datetime) -> StoredRing:
+    """Take back the key that was made for the next month: it would bring back the cipher that is being left."""
+    pending = stored.pending(purpose)
+    if pending is None or pending.activated_at is None:
+        return stored
+    if now >= pending.activated_at - MARGIN:
+        raise KeyPending(f"The key {pending.id} takes over in these minutes. Try again a quarter of an hour later.")
+    return stored.with_key(replace(pending, state=State.DESTROYED, activated_at=None, wrapped=""))
 
 
 def _next_key(
     ring: KeyRing, stored: StoredRing, old: StoredKey, algorithm: Algorithm | None, secret: bytes | None
 ) -> StoredKey:
     if stored.pending(old.purpose) is not None:
-        raise OperatorError(f"A new key for {old.purpose} is pending already; it takes over by itself.")
+        raise KeyPending(f"A new key for {old.purpose} is pending already; it takes over by itself.")
     state = State.PENDING if old.purpose is Purpose.SIGNING else State.ACTIVE
     return ring.new_key(old.purpose, algorithm or old.algorithm, state=state, secret=secret)
 
@@ -116,6 +141,7 @@ def _retired(stored: StoredRing, purpose: Purpose) -> StoredRing:
 def _require_rotatable(purpose: Purpose, algorithm: Algorithm | None) -> None:
     if purpose not in BY_HAND:
         names = ", ".join(sorted(BY_HAND))
-        raise OperatorError(f"Keys for {purpose} are not rotated this way; {names} are.")
+        raise Unfit("purpose", f"Keys for {purpose} are not rotated this way; {names} are.")
     if algorithm is not None and (algorithm not in CIPHERS or purpose not in SEALING):
-        raise OperatorError(f"{algorithm} does not seal {purpose}; the ciphers are {' and '.join(sorted(CIPHERS))}.")
+        ciphers = " and ".join(sorted(CIPHERS))
+        raise Unfit("algorithm", f"{algorithm} does not seal {purpose}; the ciphers are {ciphers}.")

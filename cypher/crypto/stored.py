@@ -68,11 +68,16 @@ class StoredRing:
         """Return the key that is about to become active."""
         return next((key for key in self.keys if key.purpose is purpose and key.state is State.PENDING), None)
 
-    def replaced_at(self, key: StoredKey) -> datetime | None:
-        """Return when the next key of its purpose took over: keys stand in the order in which they were made."""
-        later = self.keys[self.keys.index(key) + 1 :]
-        moments = (other.activated_at for other in later if other.purpose is key.purpose)
-        return next((moment for moment in moments if moment is not None), None)
+    def replacements(self) -> dict[str, datetime]:
+        """Return, by key id, when the next key of its purpose took over: keys stand in the order they were made in."""
+        found: dict[str, datetime] = {}
+        later: dict[Purpose, datetime] = {}
+        for key in reversed(self.keys):
+            if key.purpose in later:
+                found[key.id] = later[key.purpose]
+            if key.activated_at is not None and key.state is not State.PENDING:
+                later[key.purpose] = key.activated_at
+        return found
 
     def with_key(self, changed: StoredKey) -> "StoredRing":
         """Return the ring with one key put in the place of the one of its id."""

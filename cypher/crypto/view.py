@@ -1,6 +1,8 @@
 """One state of the key ring, as read from its store: looks keys up and unwraps them, each on first use."""
 
-from collections.abc import Hashable
+from bisect import bisect_right
+from collections.abc import Hashable, Sequence
+from datetime import datetime
 
 from cypher.crypto.keys import LIVE, Key, KeyInfo, Purpose, State
 from cypher.crypto.stored import StoredKey, StoredRing
@@ -16,6 +18,7 @@ class RingView:
         self._kek = kek
         self._by_id = {key.id: key for key in stored.keys}
         self._active = {key.purpose: key.id for key in stored.keys if key.state is State.ACTIVE}
+        self._terms = {purpose: _terms(stored, purpose) for purpose in Purpose}
         self._unwrapped: dict[str, Key] = {}
 
     def find(self, key_id: str) -> Key | None:
@@ -31,13 +34,23 @@ class RingView:
         key_id = self._active.get(purpose)
         return None if key_id is None else self.find(key_id)
 
+    def serving(self, purpose: Purpose, moment: datetime) -> Key | None:
+        """Return the key that is, or was, or will be the active one at a moment: the last to be activated by then.
+
+        Who asks this instead of `active` gets the same answer before and after learning that a month is over.
+        """
+        begins, key_ids = self._terms[purpose]
+        number = bisect_right(begins, moment)
+        return self.find(key_ids[number - 1]) if number else None
+
     def live(self, purpose: Purpose) -> tuple[Key, ...]:
-        """Return the keys of a purpose that can still be met, oldest first."""
+        """Return the keys of a purpose that can still be met, oldest first: as they stand, whatever a clock said."""
         keys = (self.find(key.id) for key in self.stored.keys if key.purpose is purpose)
-        return tuple(sorted((key for key in keys if key is not None), key=lambda key: key.created_at))
+        return tuple(key for key in keys if key is not None)
 
     def infos(self) -> tuple[KeyInfo, ...]:
         """Return all that may be shown of every key, in the order in which they were made."""
+        replaced_at = self.stored.replacements()
         return tuple(
             KeyInfo(
                 id=key.id,
@@ -46,7 +59,7 @@ class RingView:
                 state=key.state,
                 created_at=key.created_at,
                 activated_at=key.activated_at,
-                replaced_at=self.stored.replaced_at(key),
+                replaced_at=replaced_at.get(key.id),
             )
             for key in self.stored.keys
         )
@@ -72,3 +85,11 @@ class RingView:
             secret=self._kek.unwrap(stored.purpose, stored.id, stored.wrapped),
         )
         return key
+
+
+def _terms(stored: StoredRing, purpose: Purpose) -> tuple[Sequence[datetime], Sequence[str]]:
+    """Return when each live key of a purpose began or begins to serve, and their ids, in the order of these moments."""
+    begun = ((key.activated_at, key.id) for key in stored.keys if key.purpose is purpose and key.state in LIVE)
+    # Of two of one moment the one that was made later comes last, and serves.
+    terms = sorted(((moment, key_id) for moment, key_id in begun if moment), key=lambda term: term[0])
+    return [moment for moment, _ in terms], [key_id for _, key_id in terms]

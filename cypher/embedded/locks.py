@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold `file` alone, however long that takes to get."""
+def locked(file: Path) -> Iterator[int]:
+    """Hold `file` alone, however long that takes to get; yields the lock's descriptor."""
     with open(_open(file)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 @contextmanager

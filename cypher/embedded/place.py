@@ -45,8 +45,8 @@ class Place:
         """Say whether any process of the server `name` lives."""
         return is_held(self.path / f"{name}.alive")
 
-    def run(self, program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a tool to its end, whatever that is."""
+    def run(self, program: Path, *arguments: str, lock: int | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a tool to its end, whatever that is. It holds `lock` as well, until it has ended."""
         return subprocess.run(  # noqa: S603
             [program, *arguments],
             check=False,
@@ -55,6 +55,7 @@ class Place:
             cwd="/",
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
+            pass_fds=[] if lock is None else [lock],
             user=self.user.uid if self.user else None,
             group=self.user.gid if self.user else None,
             extra_groups=[] if self.user else None,
@@ -83,7 +84,8 @@ class Place:
 
     def _spawn(self, command: Sequence[str], folder: Path, log: Path, lock: int) -> None:
         # The shell leaves the server to init, in a session of its own: Ctrl-C in a terminal is not for the server.
-        with log.open("ab") as output:
+        # For our own eyes: as root, others may pass through this folder, and a server's log quotes rows.
+        with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:
             subprocess.run(  # noqa: S603
                 ["/bin/sh", "-c", '"$@" &', "sh", *command],
                 check=True,

@@ -4,6 +4,7 @@ import shutil
 
 from cypher.config import PostgresConfig
 from cypher.embedded.folders import POSTGRES_SOCKET
+from cypher.embedded.locks import locked
 from cypher.embedded.place import Place
 from cypher.embedded.wheels import postgres_binaries, postgres_libraries
 from cypher.errors import OperatorError
@@ -60,10 +61,12 @@ def ask_to_stop(place: Place) -> None:
 
 def _make_cluster(place: Place) -> None:
     """Make the data directory, under another name until it is whole."""
-    shutil.rmtree(place.path / "postgres.new", ignore_errors=True)
-    unfinished = place.make("postgres.new")
     options = ["-U", "postgres", "-E", "UTF8", "--locale=C", "--auth-local=trust", "--auth-host=reject"]
-    outcome = place.run(postgres_binaries() / "initdb", "-D", str(unfinished), *options)
+    # When a start is killed its initdb goes on, and would meddle with the next one's: that one waits for its end.
+    with locked(place.path / "initdb.alive") as lock:
+        shutil.rmtree(place.path / "postgres.new", ignore_errors=True)
+        unfinished = place.make("postgres.new")
+        outcome = place.run(postgres_binaries() / "initdb", "-D", str(unfinished), *options, lock=lock)
     if outcome.returncode != 0:
         raise OperatorError(f"initdb under {place.path} failed: {outcome.stderr.strip()}")
     unfinished.rename(place.path / NAME)

@@ -15,6 +15,7 @@ from cypher.embedded.folders import write_secret
 from cypher.embedded.locks import is_last, locked, share
 from cypher.embedded.place import LOOK_SECONDS, Place
 from cypher.errors import OperatorError
+from cypher.signals import undisturbed
 
 STOP_SECONDS = 30
 
@@ -57,7 +58,7 @@ class Embedded:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = path.resolve()
-            with ExitStack() as undo, locked(path / "lock"):
+            with locked(path / "lock"), ExitStack() as undo:
                 embedded = cls(Place.at(path))
                 undo.callback(embedded._leave)
                 embedded._share = share(path / "in-use")
@@ -110,11 +111,12 @@ class Embedded:
         if self._share is None:
             return
         held, self._share = self._share, None
-        try:
-            if is_last(held):
-                self._stop_servers()
-        finally:
-            os.close(held)
+        with undisturbed():
+            try:
+                if is_last(held):
+                    self._stop_servers()
+            finally:
+                os.close(held)
 
     def _stop_servers(self) -> None:
         valkey.ask_to_stop(self._place)

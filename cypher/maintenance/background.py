@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from cypher.auth.audit import Audit, Happening
+from cypher.auth.events import Event
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.maintenance.reencryption import Progress, Reencryption
@@ -16,6 +18,12 @@ RATE = 500
 SETTLED = timedelta(seconds=60)
 
 
+def reencrypted(done: Progress, key_id: str, *, by_itself: bool) -> Happening:
+    """Return what a sweep that has come to its end is recorded as."""
+    note = f"{done.moved} values moved to {key_id}, {done.unopened} did not open"
+    return Happening(event=Event.REENCRYPTION_COMPLETED, note=note, by_itself=by_itself)
+
+
 class BackgroundReencryption:
     """Sweeps once for each data key that became active while an older one is still there."""
 
@@ -24,11 +32,13 @@ class BackgroundReencryption:
         *,
         db: Database[Repositories],
         ring: KeyRing,
+        audit: Audit,
         clock: Clock,
         make: Callable[[], Reencryption],
     ) -> None:
         self._db = db
         self._ring = ring
+        self._audit = audit
         self._clock = clock
         self._make = make
         self._swept_for = ""
@@ -43,6 +53,8 @@ class BackgroundReencryption:
             if not await repos.deployment.try_reencryption():
                 return None
             done = await self._make().run()
+            if done.moved:
+                await self._audit.record(repos, reencrypted(done, active.id, by_itself=True), None)
         if self._ring.primary(Purpose.DATA).id == active.id:
             self._swept_for = active.id
         return done

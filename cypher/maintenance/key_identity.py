@@ -5,6 +5,7 @@ would lock everybody out for good.
 """
 
 import asyncio
+import logging
 from typing import Protocol, TypeVar
 
 from cypher.auth.opaque import new_setup
@@ -16,6 +17,8 @@ from cypher.errors import KeyStoreRefused, PostgresUnavailable
 from cypher.postgres import Database
 from cypher.repositories.deployment import DeploymentRepository, Identity
 from cypher.repositories.sealed_columns import SealedColumnsRepository
+
+logger = logging.getLogger("cypher.maintenance")
 
 
 class HoldsDeployment(Protocol):
@@ -42,6 +45,7 @@ async def open_key_ring(
     if await asyncio.to_thread(store.read) is None:
         await _require_fresh(db, store, may_create=may_create)
         ring = await asyncio.to_thread(KeyRing.create, store, master_password.reveal(), clock, opaque_setup=new_setup())
+        logger.info("made the key store at %s: back it up, for without it nothing opens", store.describe())
     else:
         ring = await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
     await _join(db, store, ring, may_create=may_create)
@@ -77,8 +81,18 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             await repos.deployment.insert_identity(ours)
             await repos.deployment.insert_epoch(ring.epoch)
             theirs = await repos.deployment.get_identity()
+        seen = set(await repos.deployment.list_data_keys())
+        if theirs is not None and (theirs.generation > ring.generation or seen - _ids(ring)):
+            # The store is written before the database hears of it: beside a process that has just made a key, this one
+            # has read the store a moment too early.
+            await asyncio.to_thread(ring.reload)
         _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
-        await _require_seen_keys(store, ring, repos)
+        if missing := sorted(seen - _ids(ring)):
+            names = ", ".join(await _counted(repos, missing))
+            raise KeyStoreRefused(
+                f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
+                "Bring the newest backup of the key store back."
+            )
         await note_ring(repos.deployment, ring)
 
 
@@ -115,11 +129,5 @@ async def _counted(repos: HoldsDeployment, key_ids: list[str]) -> list[str]:
     return [f"{key_id} ({sum(counts.get(key_id, {}).values())} values)" for key_id in key_ids]
 
 
-async def _require_seen_keys(store: KeyStore, ring: KeyRing, repos: HoldsDeployment) -> None:
-    missing = sorted(set(await repos.deployment.list_data_keys()) - {info.id for info in ring.get_key_info()})
-    if missing:
-        names = ", ".join(await _counted(repos, missing))
-        raise KeyStoreRefused(
-            f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
-            "Bring the newest backup of the key store back."
-        )
+def _ids(ring: KeyRing) -> set[str]:
+    return {info.id for info in ring.get_key_info()}

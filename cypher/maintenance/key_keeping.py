@@ -5,9 +5,10 @@ import logging
 from collections.abc import Iterable
 
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.events import Event
+from cypher.auth.events import key_event
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, RotationPolicy, State
+from cypher.crypto.monthly import keep_months
 from cypher.crypto.rotation import keep_by_age
 from cypher.errors import KeyStoreRefused
 from cypher.maintenance.key_identity import note_ring
@@ -16,13 +17,6 @@ from cypher.postgres import Database
 from cypher.repositories import Repositories
 
 logger = logging.getLogger("cypher.maintenance")
-
-#: What becomes of a key is an event of its own; to become `decrypt_only` goes with another's becoming active.
-EVENTS = {
-    State.PENDING: Event.KEY_PREPARED,
-    State.ACTIVE: Event.KEY_ROTATED,
-    State.DESTROYED: Event.KEY_DESTROYED,
-}
 
 
 class KeyKeeper:
@@ -67,7 +61,9 @@ class KeyKeeper:
 
     async def _keep_by_age(self) -> None:
         try:
-            changed = await asyncio.to_thread(keep_by_age, self._ring, self._clock.now(), self._policy)
+            now = self._clock.now()
+            self._leases.made.extend(await asyncio.to_thread(keep_by_age, self._ring, now, self._policy))
+            self._leases.made.extend(await asyncio.to_thread(keep_months, self._ring, now))
         except KeyStoreRefused as refusal:
             # An old key goes on serving. Said once, not every five seconds.
             if str(refusal) != self._problem:
@@ -75,10 +71,9 @@ class KeyKeeper:
             self._problem = str(refusal)
             return
         self._problem = ""
-        self._leases.made.extend(changed)
 
     async def _record(self, repos: Repositories, made: Iterable[KeyInfo]) -> None:
         for key in made:
-            if key.state in EVENTS:
-                happening = Happening(event=EVENTS[key.state], note=key.id, by_itself=True)
+            if key.state is not State.DECRYPT_ONLY:
+                happening = Happening(event=key_event(key.purpose, key.state), note=key.id, by_itself=True)
                 await self._audit.record(repos, happening, None)

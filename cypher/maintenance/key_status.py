@@ -5,7 +5,7 @@ from cypher.postgres import Database
 from cypher.repositories import Repositories
 
 #: Keys of which the database can tell whether something hangs on them.
-COUNTED_ROWS = frozenset({Purpose.DATA, Purpose.OPAQUE, Purpose.AUDIT_DATA, Purpose.AUDIT_MAC})
+COUNTED_ROWS = frozenset({Purpose.DATA, Purpose.OPAQUE, Purpose.AUDIT_DATA, Purpose.AUDIT_MAC, Purpose.AUDIT})
 
 
 async def key_status(db: Database[Repositories], ring: KeyRing, policy: RotationPolicy) -> tuple[KeyInfo, ...]:

@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 
 from cypher.clock import Clock
 from cypher.crypto.codec import FieldCodec, Sealed
-from cypher.crypto.keyring import Key, KeyRing, Purpose, UnknownKey
-from cypher.errors import FieldDoesNotOpen, PostgresUnavailable
+from cypher.crypto.keyring import Key, KeyRing, Purpose
+from cypher.errors import FieldDoesNotOpen, KeysUnavailable, Unavailable
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sealed_columns import COLUMNS, RowId, SealedCell, SealedColumn
 
 logger = logging.getLogger("cypher.maintenance")
 
-#: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT.
+#: Rows of one batch are locked together, for the few milliseconds of an UPDATE and its COMMIT. Where these take longer,
+#: on a slow disk or a busy server, the next batch is smaller: nobody is to wait for a tenth of a second.
 BATCH = 500
+LOCKED_SECONDS = 0.05
 #: After this many values, about a millisecond, the requests of the same process have their turn.
 SLICE = 25
-#: How often a batch is tried again that PostgreSQL could not take, with a second between.
+#: How often a batch is tried again that PostgreSQL or the key store could not take, with a second between.
 TRIES = 30
 
 
@@ -34,6 +36,7 @@ class Progress:
     column: str = ""  #: the one at hand
     moved: int = 0  #: values
     unopened: int = 0  #: values that do not open and stay as they are
+    locked_seconds: float = 0.0  #: the longest that a batch has kept others from its rows
 
 
 class Reencryption:
@@ -48,6 +51,8 @@ class Reencryption:
         self._clock = clock
         self._rate = rate
         self._progress = Progress()
+        self._size = BATCH
+        self._noted = ""
 
     async def remaining(self) -> int:
         """Count the values that are not under the active data key."""
@@ -84,33 +89,55 @@ class Reencryption:
                 await asyncio.sleep(max(0.0, due - (self._clock.monotonic() - began)))
 
     async def _batch_at_last(self, column: SealedColumn, after: RowId) -> RowId | None:
-        """Move a batch, again after a lock or a server that was not there for a while."""
+        """Move a batch, again after a lock, a server or a key store that was not there for a while."""
         for _ in range(TRIES - 1):
             try:
                 return await self._batch(column, after)
-            except PostgresUnavailable:
+            except Unavailable:
                 await asyncio.sleep(1)
+                await asyncio.to_thread(self._ring.reload)
         return await self._batch(column, after)
 
     async def _batch(self, column: SealedColumn, after: RowId) -> RowId | None:
         """Move the next rows; returns the last row that was looked at, None at the end of the table."""
+        size = self._size
+        await self._note(self._ring.primary(Purpose.DATA))
         async with self._db.transaction() as repos:
             key = await self._ring.confirmed(Purpose.DATA)
-            cells = await repos.sealed_columns.list_stale(column, key.id, after, BATCH)
+            cells = await repos.sealed_columns.list_stale(column, key.id, after, size)
             await self._learn_keys(cells)
             old, new = await self._reseal(cells, key)
-            moved = await repos.sealed_columns.exchange(column, key.id, old, new) if old else 0
+            locked_at = self._clock.monotonic()
+            moved = await self._exchange(repos, column, key, old, new) if old else 0
+        locked = self._clock.monotonic() - locked_at
+        self._size = next_size(size, locked)
         done = self._progress
-        unopened = done.unopened + len(cells) - len(old)
-        self._progress = replace(done, moved=done.moved + moved, unopened=unopened)
-        return cells[-1].row_id if len(cells) == BATCH else None
+        self._progress = replace(
+            done,
+            moved=done.moved + moved,
+            unopened=done.unopened + len(cells) - len(old),
+            locked_seconds=max(done.locked_seconds, locked),
+        )
+        return cells[-1].row_id if len(cells) == size else None
+
+    async def _note(self, key: Key) -> None:
+        """See to it that the database knows the key, so that it can be held."""
+        if key.id != self._noted:
+            async with self._db.connection() as repos:
+                await repos.deployment.insert_data_key(key.id)
+            self._noted = key.id
+
+    async def _exchange(
+        self, repos: Repositories, column: SealedColumn, key: Key, old: Sequence[SealedCell], new: Sequence[Sealed]
+    ) -> int:
+        # To find the rows may have taken minutes, in which the key was replaced and, empty, destroyed.
+        if not await repos.deployment.hold_data_key(key.id):
+            raise KeysUnavailable
+        return await repos.sealed_columns.exchange(column, key.id, old, new)
 
     async def _learn_keys(self, cells: Sequence[SealedCell]) -> None:
-        for key_id in {each.sealed.key_id for each in cells}:
-            try:
-                await self._ring.key(key_id)
-            except UnknownKey:
-                logger.error("the key %s, under which values are sealed, is not in the key store", key_id)
+        for key_id in sorted(await self._codec.learn_keys([each.sealed for each in cells])):
+            logger.error("the key %r, under which values are sealed, is not in the key store", key_id)
 
     async def _reseal(self, cells: Sequence[SealedCell], key: Key) -> tuple[list[SealedCell], list[Sealed]]:
         old, new = [], []
@@ -120,7 +147,14 @@ class Reencryption:
             try:
                 new.append(self._codec.reseal(each.sealed, each.cell, key))
             except FieldDoesNotOpen as failure:
-                logger.error("%s does not open and stays under %s", failure.where, each.sealed.key_id)
+                logger.error("%s does not open and stays under %r", failure.where, each.sealed.key_id)
             else:
                 old.append(each)
         return old, new
+
+
+def next_size(size: int, locked_seconds: float) -> int:
+    """Return how many rows the next batch may have, after one of `size` has kept others waiting for so long."""
+    if locked_seconds > LOCKED_SECONDS:
+        return max(1, size // 2)
+    return min(BATCH, size * 2) if locked_seconds < LOCKED_SECONDS / 4 else size

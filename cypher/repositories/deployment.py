@@ -64,6 +64,13 @@ class DeploymentRepository:
         """Count uses of a data key beforehand; False, and nothing is counted, beyond `most` or for a retired key."""
         return await self._run.execrows(sql.reserve_operations, key_id, operations, most) == 1
 
+    async def hold_data_key(self, key_id: str) -> bool:
+        """Keep a data key from being taken from sealing, to the end of the transaction.
+
+        False when it was already, or was not noted yet.
+        """
+        return bool(await self._run.value(sql.hold_data_key, key_id))
+
     async def retire_key(self, key_id: str) -> None:
         """Take a data key from sealing for good."""
         await self._run.execrows(sql.retire_key, key_id)
@@ -82,6 +89,15 @@ class DeploymentRepository:
         """Become the one that re-encrypts, to the end of the transaction, which may do nothing else for long."""
         await self._run.exec(sql.stay_idle)
         return bool(await self._run.value(sql.try_reencryption))
+
+    async def try_asked_reencryption(self) -> bool:
+        """Become the one that re-encrypts because it was asked to, likewise."""
+        await self._run.exec(sql.stay_idle)
+        return bool(await self._run.value(sql.try_asked_reencryption))
+
+    async def is_reencrypting(self) -> bool:
+        """Tell whether one of these two is at it, on whichever instance."""
+        return bool(await self._run.value(sql.is_reencrypting))
 
     async def list_operations(self) -> dict[str, int]:
         """Return how many uses of each data key were reserved."""

@@ -5,7 +5,7 @@ Whether a code fits is for the caller to say; whether it was used before, for on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 from uuid import UUID
 
@@ -25,6 +25,14 @@ class EnrolledFactors:
     totp_enabled: bool
     totp_pending: bool  #: an enrolment waits for its first code
     recovery_codes: int  #: that were not used yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnCode:
+    """A recovery code without its value."""
+
+    created_at: datetime
+    used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,17 @@ class FactorRepository:
     async def use_recovery_code(self, user_id: UUID, code_hash: bytes) -> bool:
         """Accept a recovery code; False when it is unknown or was accepted before."""
         return await self._run.execrows(sql.use_recovery_code, user_id, code_hash) == 1
+
+    async def list_recovery_codes(self, user_id: UUID) -> list[DrawnCode]:
+        """Return the codes that a person has, used or not."""
+        return [
+            DrawnCode(created_at=row["created_at"], used_at=row["used_at"])
+            for row in await self._run.many(sql.list_recovery_codes, user_id)
+        ]
+
+    async def list_failures(self, user_id: UUID, most: int) -> list[datetime]:
+        """Return when wrong codes were tried, as long as it is known, newest first."""
+        return [row["failed_at"] for row in await self._run.many(sql.list_failures, user_id, most)]
 
     async def insert_attempt(self, attempt_id: UUID, user_id: UUID, limits: FactorLimits) -> Attempt:
         """Count an attempt as a failure where the limits have room for it; for an unknown person they never have."""

@@ -5,7 +5,7 @@ asked for again.
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import msgspec
 
 from cypher import sqlfiles
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
-from cypher.postgres import Executor
+from cypher.postgres import Executor, Record
 
 sql = sqlfiles.load("refresh_tokens")
 
@@ -45,6 +45,17 @@ class Rotation:
     successor: str | None = field(default=None, repr=False)  #: the token to answer, for `repeated`
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptToken:
+    """What is kept of a token, which is not the token."""
+
+    token_hash: bytes  #: 32 bytes
+    session_id: UUID
+    metadata: TokenMetadata | None  #: opened here, sealed in the row
+    issued_at: datetime
+    consumed_at: datetime | None
+
+
 class RefreshTokenRepository:
     """The table `refresh_tokens`. Hashes have 32 bytes."""
 
@@ -63,6 +74,10 @@ class RefreshTokenRepository:
         """Return the session of a token, spent or not."""
         found = await self._run.value(sql.find_session_id, token_hash)
         return found if isinstance(found, UUID) else None
+
+    async def list_tokens(self, user_id: UUID, before: tuple[datetime, bytes], most: int) -> list[KeptToken]:
+        """Return the next tokens of a person before a moment and a hash, newest first."""
+        return [await self._kept(row) for row in await self._run.many(sql.list_tokens, user_id, *before, most)]
 
     async def rotate(
         self,
@@ -101,6 +116,20 @@ class RefreshTokenRepository:
             opened = await self._codec.open(Sealed(row["successor"], row["successor_key_id"]), cell)
             successor = opened.decode()
         return Rotation(word=word, session_id=row["session_id"], user_id=row["user_id"], successor=successor)
+
+    async def _kept(self, row: Record) -> KeptToken:
+        metadata = None
+        if row["metadata"] is not None:
+            cell = Cell("refresh_tokens", "metadata", row["token_hash"])
+            opened = await self._codec.open(Sealed(row["metadata"], row["metadata_key_id"]), cell)
+            metadata = msgspec.json.decode(opened, type=TokenMetadata)
+        return KeptToken(
+            token_hash=row["token_hash"],
+            session_id=row["session_id"],
+            metadata=metadata,
+            issued_at=row["issued_at"],
+            consumed_at=row["consumed_at"],
+        )
 
     async def _seal_metadata(self, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))

@@ -55,12 +55,16 @@ COLUMNS = (
         sql.list_user_sessions_device_fingerprint,
         sql.exchange_user_sessions_device_fingerprint,
     ),
+    SealedColumn("devices", "fingerprint", sql.list_devices_fingerprint, sql.exchange_devices_fingerprint),
+    SealedColumn("devices", "info", sql.list_devices_info, sql.exchange_devices_info),
+    SealedColumn("devices", "name", sql.list_devices_name, sql.exchange_devices_name),
     SealedColumn(
         "refresh_tokens", "metadata", sql.list_refresh_tokens_metadata, sql.exchange_refresh_tokens_metadata, b""
     ),
     SealedColumn(
         "refresh_tokens", "successor", sql.list_refresh_tokens_successor, sql.exchange_refresh_tokens_successor, b""
     ),
+    SealedColumn("audit_subjects", "secret", sql.list_audit_subjects_secret, sql.exchange_audit_subjects_secret),
 )
 
 

@@ -1,42 +1,24 @@
 """Sessions: where they come from is sealed, when they end is not. A session that has ended never lives again."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from cypher import sqlfiles
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.postgres import Executor, Record
-from cypher.repositories.users import open_username
+from cypher.repositories.devices import of_person
+from cypher.repositories.session_fields import OpenedSessions, SessionData
 
 sql = sqlfiles.load("sessions")
 
-#: By these a row's sealed fields are known again: the cells, and what they were sealed as.
-SEALED = (
-    "session_id",
-    "user_id",
-    "username",
-    "username_key_id",
-    "session_data",
-    "session_data_key_id",
-    "ip_address",
-    "ip_address_key_id",
-)
-#: Sessions whose sealed fields are remembered: about 1 KiB each.
-REMEMBERED = 4096
-
-
-class SessionData(msgspec.Struct, frozen=True):
-    """The JSON in `session_data`."""
-
-    user_agent: str
-    amr: tuple[str, ...]
+#: The field of the blind index of the fingerprint that a login came with.
+FINGERPRINT = "user_sessions.device_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,39 +50,24 @@ class TouchedSession:
     ended_jtis: tuple[str, ...]
 
 
-class _Opened(NamedTuple):
-    """The sealed fields of a row."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which living sessions are meant; None matches all."""
 
-    data: SessionData
-    ip_address: str
-    username: str
-
-
-class OpenedLately:
-    """What the sealed fields of a row said, by their exact ciphertexts. One for all repositories of a process.
-
-    While Redis is away every request reads its session here: to open three cells costs more than all the rest.
-    """
-
-    def __init__(self) -> None:
-        self._found: OrderedDict[tuple[object, ...], _Opened] = OrderedDict()
-
-    def find(self, sealed: tuple[object, ...]) -> _Opened | None:
-        return self._found.get(sealed)
-
-    def keep(self, sealed: tuple[object, ...], opened: _Opened) -> None:
-        self._found[sealed] = opened
-        if len(self._found) > REMEMBERED:
-            self._found.popitem(last=False)
+    user_id: UUID | None = None
+    aal: int | None = None
+    created_before: datetime | None = None
+    seen_before: datetime | None = None
 
 
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec, lately: OpenedLately) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex, opened: OpenedSessions) -> None:
         self._run = run
         self._codec = codec
-        self._lately = lately
+        self._index = index
+        self._opened = opened
 
     async def insert_session(
         self,
@@ -113,6 +80,8 @@ class SessionRepository:
         aal: int,
         idle: timedelta,
         absolute: timedelta,
+        device_id: UUID | None = None,
+        device_fingerprint: str | None = None,
     ) -> bool:
         """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
         sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
@@ -128,6 +97,8 @@ class SessionRepository:
             aal,
             idle,
             absolute,
+            device_id,
+            *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
         )
         return inserted == 1
 
@@ -176,35 +147,76 @@ class SessionRepository:
         """Return a person's living sessions, newest first, 100 at most."""
         return [await self._session(row) for row in await self._run.many(sql.list_live_sessions, user_id)]
 
+    async def list_sessions(self, user_id: UUID, before: UUID, most: int) -> list[Session]:
+        """Return the next sessions of a person before an id, whatever their state, newest first."""
+        return [await self._session(row) for row in await self._run.many(sql.list_sessions, user_id, before, most)]
+
+    async def list_cached_sessions(self, user_id: UUID) -> list[UUID]:
+        """Return the ids of a person's living sessions that a cache may hold."""
+        return [row["session_id"] for row in await self._run.many(sql.list_cached_sessions, user_id)]
+
     async def revoke_session(self, session_id: UUID, user_id: UUID, reason: str) -> bool:
         """End a session of this person; True when this call ended it."""
         return await self._run.execrows(sql.revoke_session, session_id, user_id, reason) == 1
 
-    async def revoke_sessions(self, user_id: UUID, *, keep: UUID | None, reason: str) -> list[UUID]:
-        """End a person's living sessions, all or all but one; returns the ids of those that this call ended.
+    async def revoke_sessions(
+        self, user_id: UUID, *, keep: UUID | None, reason: str, device_id: UUID | None = None
+    ) -> list[UUID]:
+        """End a person's living sessions, all or all but one, or those of a device; returns the ids of those it ended.
 
         Hold the person's row before, or a login under way makes a session that this does not see.
         """
-        return [row["session_id"] for row in await self._run.many(sql.revoke_sessions, user_id, keep, reason)]
+        rows = await self._run.many(sql.revoke_sessions, user_id, keep, reason, device_id)
+        return [row["session_id"] for row in rows]
+
+    async def count_matching(self, which: SessionFilter) -> int:
+        """Count living sessions. Reads the whole table."""
+        found = await self._run.value(
+            sql.count_matching, which.user_id, which.aal, which.created_before, which.seen_before
+        )
+        return found if isinstance(found, int) else 0
+
+    async def revoke_matching(self, which: SessionFilter, *, reason: str, after: UUID, most: int) -> list[UUID]:
+        """End the next living sessions after an id that match; returns their ids."""
+        rows = await self._run.many(
+            sql.revoke_matching,
+            which.user_id,
+            which.aal,
+            which.created_before,
+            which.seen_before,
+            reason,
+            after,
+            most,
+        )
+        return [row["session_id"] for row in rows]
 
     async def list_recently_revoked(self, user_id: UUID) -> list[UUID]:
         """Return the ids of a person's sessions that ended in the last 10 minutes."""
         return [row["session_id"] for row in await self._run.many(sql.list_recently_revoked, user_id)]
 
+    async def list_lately_revoked(self) -> list[UUID]:
+        """Return the ids of everybody's sessions that ended in the last minute. Reads the whole table."""
+        return [row["session_id"] for row in await self._run.many(sql.list_lately_revoked)]
+
     async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
         return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
 
+    async def _seal_fingerprint(
+        self, session_id: UUID, user_id: UUID, fingerprint: str | None
+    ) -> tuple[str | None, str | None, bytes | None]:
+        if fingerprint is None:
+            return None, None, None
+        cell = Cell("user_sessions", "device_fingerprint", session_id)
+        sealed = await self._codec.seal(fingerprint.encode(), cell)
+        return sealed.ciphertext, sealed.key_id, self._index.index(of_person(user_id, fingerprint), FINGERPRINT)
+
     async def _session(self, row: Record) -> Session:
-        sealed = tuple(row[name] for name in SEALED)
-        opened = self._lately.find(sealed)
-        if opened is None:
-            opened = await self._opened(row)
-            self._lately.keep(sealed, opened)
+        fields = await self._opened.open(row)
         return Session(
-            user_agent=opened.data.user_agent,
-            amr=opened.data.amr,
-            ip_address=opened.ip_address,
-            username=opened.username,
+            user_agent=fields.data.user_agent,
+            amr=fields.data.amr,
+            ip_address=fields.ip_address,
+            username=fields.username,
             session_id=row["session_id"],
             user_id=row["user_id"],
             device_id=row["device_id"],
@@ -216,16 +228,4 @@ class SessionRepository:
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
             revoked_reason=row["revoked_reason"],
-        )
-
-    async def _opened(self, row: Record) -> _Opened:
-        session_id: UUID = row["session_id"]
-        data_cell = Cell("user_sessions", "session_data", session_id)
-        data = await self._codec.open(Sealed(row["session_data"], row["session_data_key_id"]), data_cell)
-        address_cell = Cell("user_sessions", "ip_address", session_id)
-        address = await self._codec.open(Sealed(row["ip_address"], row["ip_address_key_id"]), address_cell)
-        return _Opened(
-            data=msgspec.json.decode(data, type=SessionData),
-            ip_address=address.decode(),
-            username=await open_username(self._codec, row, row["user_id"]),
         )

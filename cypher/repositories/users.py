@@ -26,7 +26,7 @@ class User:
 
     id: UUID
     username: str  #: opened here, sealed in the row
-    opaque_setup_id: str
+    opaque_setup_id: str | None  #: None for somebody who has no password yet
     is_active: bool
     totp_enabled: bool
     locked_until: datetime | None
@@ -83,9 +83,12 @@ class UserRepository:
         self._decoy = decoy
 
     async def find_login_record(self, username: str) -> LoginRecord | None:
-        """Return what a login needs; for an unknown name do the same work and return None."""
+        """Return what a login needs; for an unknown name do the same work and return None.
+
+        Somebody without a password is as unknown as nobody.
+        """
         row = await self._run.one(sql.find_login_record, await self._index.indexes(username, USERNAME))
-        if row is None:
+        if row is None or row["opaque_record"] is None:
             await self._decoy.open()
             return None
         return await self._login_record(row)
@@ -93,7 +96,7 @@ class UserRepository:
     async def get_login_record(self, user_id: UUID) -> LoginRecord | None:
         """Return what a login of this person needs, who is known already."""
         row = await self._run.one(sql.get_login_record, user_id)
-        return await self._login_record(row) if row else None
+        return await self._login_record(row) if row and row["opaque_record"] is not None else None
 
     async def find_by_username(self, username: str) -> User | None:
         """Return the person of this name, which must be in its canonical form."""
@@ -130,9 +133,12 @@ class UserRepository:
         return await self._user(row) if row else None
 
     async def lock_standing(
-        self, user_id: UUID, credential_id: bytes, sessions_revoked_at: datetime | None
+        self, user_id: UUID, credential_id: bytes | None, sessions_revoked_at: datetime | None
     ) -> Standing | None:
-        """Lock the person's row to the end of the transaction and compare it with what the login began with."""
+        """Lock the person's row to the end of the transaction and compare it with what the login began with.
+
+        `credential_id` is None for what gives somebody their first password.
+        """
         row = await self._run.one(sql.lock_standing, user_id, credential_id, sessions_revoked_at)
         if row is None:
             return None

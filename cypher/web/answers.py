@@ -32,6 +32,11 @@ def no_content() -> web.Response:
     return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
 
 
+def accepted() -> web.Response:
+    """Answer 202: it will be seen to, and what comes of it is not told here."""
+    return web.Response(status=HTTPStatus.ACCEPTED, headers=HEADERS)
+
+
 def empty() -> web.Response:
     """Answer 200 with nothing in it."""
     return web.Response(headers=HEADERS)

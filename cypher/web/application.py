@@ -10,7 +10,7 @@ from cypher.web.keys import DOCUMENT, DRAINING, HTTP, PAGE, REGISTRATION, SERVIC
 from cypher.web.middlewares import frame
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.publish import published
-from cypher.web.routes import ROUTES, route_definitions
+from cypher.web.routes import ROUTES, serve_table
 
 
 def make_web_app(services: Services, config: Config) -> web.Application:
@@ -21,5 +21,5 @@ def make_web_app(services: Services, config: Config) -> web.Application:
     app[REGISTRATION] = config.registration
     app[DRAINING] = asyncio.Event()
     app[DOCUMENT], app[PAGE] = published(describe(ROUTES))
-    app.add_routes(route_definitions())
+    serve_table(app, ROUTES)
     return app

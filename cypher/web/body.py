@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
-from typing import TypeVar, get_type_hints
+from typing import TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -163,18 +163,29 @@ def _convert(value: object, into: type[S], *, strict: bool = True) -> S:
         raise ValidationFailed(list(_unfit(value, into, strict=strict))) from exc
 
 
-def _unfit(value: object, into: type[S], *, strict: bool) -> Iterable[FieldError]:
+def _unfit(value: object, into: type[msgspec.Struct], *, strict: bool, at: str = "") -> Iterable[FieldError]:
     """Name what does not fit, by the names of our own fields only: msgspec stops at the first."""
     if not isinstance(value, dict):
-        yield FieldError("", "not_an_object")
+        yield FieldError(at, "not_an_object")
         return
     types = get_type_hints(into, include_extras=True)
     for field in msgspec.structs.fields(into):
+        pointer, kind = f"{at}/{field.encode_name}", types[field.name]
         if field.encode_name not in value:
             if field.required:
-                yield FieldError(f"/{field.encode_name}", "missing")
-        elif not _fits(value[field.encode_name], types[field.name], strict=strict):
-            yield FieldError(f"/{field.encode_name}", "invalid")
+                yield FieldError(pointer, "missing")
+        elif not _fits(value[field.encode_name], kind, strict=strict):
+            inner = _struct_in(kind) if isinstance(value[field.encode_name], dict) else None
+            if inner is None:
+                yield FieldError(pointer, "invalid")
+            else:
+                yield from _unfit(value[field.encode_name], inner, strict=strict, at=pointer)
+
+
+def _struct_in(kind: type[object]) -> type[msgspec.Struct] | None:
+    """Return the struct that a field holds, alone or beside None."""
+    kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _fits(value: object, kind: type[object], *, strict: bool) -> bool:

@@ -36,6 +36,8 @@ class Endpoint:
     reads: type[msgspec.Struct] | None
     query: type[msgspec.Struct] | None
     raises: tuple[type[CypherError], ...]
+    takes_cookie: bool = False
+    sets_cookie: tuple[int, ...] = ()
 
 
 def endpoint(
@@ -44,13 +46,24 @@ def endpoint(
     reads: type[msgspec.Struct] | None = None,
     query: type[msgspec.Struct] | None = None,
     raises: tuple[type[CypherError], ...] = (),
+    takes_cookie: bool = False,
+    sets_cookie: tuple[int, ...] = (),
 ) -> Callable[[Handler], Endpoint]:
     """Declare a handler: its answers by status, the structs of its body and its query, its errors.
 
-    `raises` names what its use case raises beyond what holds for every route of its kind.
+    `raises` names what its use case raises beyond what holds for every route of its kind. `takes_cookie` is for the
+    refresh token's cookie, `sets_cookie` names the statuses whose answers may set it or let it be forgotten.
     """
 
     def declare(handler: Handler) -> Endpoint:
-        return Endpoint(handle=handler, answers=answers, reads=reads, query=query, raises=raises)
+        return Endpoint(
+            handle=handler,
+            answers=answers,
+            reads=reads,
+            query=query,
+            raises=raises,
+            takes_cookie=takes_cookie,
+            sets_cookie=sets_cookie,
+        )
 
     return declare

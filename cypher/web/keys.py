@@ -2,14 +2,18 @@
 
 import asyncio
 from typing import Literal
+from uuid import UUID
 
 from aiohttp import web
 
 from cypher.auth import Services
 from cypher.config import HttpConfig
+from cypher.maintenance.operations import Operations
 from cypher.web.stored import StoredAnswer
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+#: On the operators' listener only.
+OPERATIONS: web.AppKey[Operations] = web.AppKey("operations", Operations)
 HTTP: web.AppKey[HttpConfig] = web.AppKey("http", HttpConfig)
 REGISTRATION: web.AppKey[Literal["open", "closed"]] = web.AppKey("registration")
 #: Set as soon as the service is about to stop: it is no longer ready, and still answers.
@@ -19,3 +23,5 @@ DOCUMENT: web.AppKey[StoredAnswer] = web.AppKey("document", StoredAnswer)
 PAGE: web.AppKey[StoredAnswer] = web.AppKey("page", StoredAnswer)
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+#: The service token of an operator; set by the guard of their listener.
+OPERATOR: web.RequestKey[UUID] = web.RequestKey("operator", UUID)

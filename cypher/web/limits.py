@@ -6,21 +6,16 @@ from cypher.config.limits import Category
 from cypher.errors import AccessTokenEnded, SessionExpired, Unauthenticated
 from cypher.web.endpoint import Handler
 from cypher.web.keys import SERVICES
-from cypher.web.log import route_of
-from cypher.web.routes import ROUTES, Counted, Exempt
+from cypher.web.routes import Counted, Exempt, Route
 from cypher.web.source import source_of
 
-#: HEAD goes with GET. What is not in the table (404, 405) reaches no use case and is not counted.
-RULES = {
-    (method, route.path): route.limit
-    for route in ROUTES
-    for method in ((route.method, "HEAD") if route.method == "GET" else (route.method,))
-}
 
+async def limited(request: web.Request, handler: Handler, route: Route | None) -> web.StreamResponse:
+    """Let a request through to its handler, or raise RateLimited.
 
-async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let a request through to its handler, or raise RateLimited."""
-    rule = RULES.get(route_of(request))
+    What is not in the table (404, 405) reaches no use case and is not counted.
+    """
+    rule = route.limit if route else None
     if rule is Exempt.GOOD_TOKEN:
         return await _with_good_token(request, handler)
     if isinstance(rule, Counted) and isinstance(rule.value, Category):

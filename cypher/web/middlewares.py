@@ -7,16 +7,18 @@ import asyncio
 
 from aiohttp import hdrs, web
 
-from cypher.errors import CypherError, FieldDoesNotOpen, Unavailable
+from cypher.errors import CypherError, FieldDoesNotOpen, InvalidGrant, Unavailable
+from cypher.web import refresh_cookie
 from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
+from cypher.web.routes import TABLE, Route
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
 
-#: Every request ends within this, whatever PostgreSQL and Redis do.
+#: Every request ends within this, whatever PostgreSQL and Redis do, unless its route says otherwise.
 DEADLINE_SECONDS = 5.0
 
 
@@ -41,11 +43,12 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
     try:
         if is_preflight(request):
             return answer_preflight(request), None
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            return await limited(request, handler), None
+        route = request.app[TABLE].get(route_of(request))
+        async with asyncio.timeout(_deadline(route)):
+            return await limited(request, handler, route), None
     except CypherError as exc:
         if isinstance(exc, FieldDoesNotOpen):
-            await request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
+            request.app[SERVICES].incidents.report_unopened(exc, source_of(request))
         error, allow = exc, None
     except web.HTTPException as exc:
         error, allow = translated(exc), exc.headers.get(hdrs.ALLOW)
@@ -58,4 +61,10 @@ async def _answered(request: web.Request, handler: Handler, request_id: str) -> 
     response = answer_error(error, path=request.path, request_id=request_id)
     if allow is not None:
         response.headers[hdrs.ALLOW] = allow
+    if isinstance(error, InvalidGrant):
+        refresh_cookie.clear_if_used(request, response)
     return response, error.code
+
+
+def _deadline(route: Route | None) -> float:
+    return DEADLINE_SECONDS if route is None or route.deadline is None else route.deadline

@@ -3,21 +3,28 @@
 What a route reads and answers stands at its handler; `/openapi.json` is made of both.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from aiohttp import web
 
+from cypher.auth.service_tokens import Scope
 from cypher.config.limits import Category
 from cypher.web.endpoint import Endpoint
 from cypher.web.handlers import (
+    account,
+    activity,
     configuration,
     description,
+    devices,
     factors,
     health,
     login,
     oauth,
+    password,
     reauthentication,
+    recovery,
     registration,
     sessions,
 )
@@ -33,14 +40,32 @@ class Needs(Enum):
     ACCESS_TOKEN = "access token"  # noqa: S105
     FRESH = "access token of a session whose owner was proven lately"
     INTROSPECT = "service token with the scope introspect"
+    #: On the operators' listener `operators/guard.py` asks, before the handler.
+    SEE_PEOPLE = "service token with the scope viewer or operator"
+    SEE_KEYS = "service token with the scope viewer or key_custodian"
+    OPERATOR = "service token with the scope operator"
+    AUDITOR = "service token with the scope auditor"
+    KEY_CUSTODIAN = "service token with the scope key_custodian"
+
+
+#: Of service tokens, any of which opens a route: whoever may act on something may see it.
+SCOPES: dict[Needs, tuple[Scope, ...]] = {
+    Needs.INTROSPECT: (Scope.INTROSPECT,),
+    Needs.SEE_PEOPLE: (Scope.VIEWER, Scope.OPERATOR),
+    Needs.SEE_KEYS: (Scope.VIEWER, Scope.KEY_CUSTODIAN),
+    Needs.OPERATOR: (Scope.OPERATOR,),
+    Needs.AUDITOR: (Scope.AUDITOR,),
+    Needs.KEY_CUSTODIAN: (Scope.KEY_CUSTODIAN,),
+}
 
 
 class Counted(Enum):
     """How often an address may call a route."""
 
     DEFAULT = Category.DEFAULT_ADDRESS
-    REGISTRATION = Category.REGISTRATION_ADDRESS
+    REGISTRATION = Category.REGISTRATION_ADDRESS  #: whatever tells which names are taken
     REFRESH = Category.REFRESH_ADDRESS
+    RECOVERY = Category.RECOVERY_ADDRESS
     BY_LOGIN = "counted by the use case, which knows the name: auth/login_limits.py"
 
 
@@ -59,7 +84,11 @@ class Route:
     handler: Endpoint
     needs: Needs
     limit: Counted | Exempt
+    deadline: float | None = None  #: seconds; None: that of every request
 
+
+#: The table of an application, by method and path as requests name them.
+TABLE: web.AppKey[Mapping[tuple[str, str], Route]] = web.AppKey("table")
 
 ROUTES = (
     Route("GET", "/v1/config", configuration.show, Needs.NOTHING, Counted.DEFAULT),
@@ -80,6 +109,19 @@ ROUTES = (
     Route("POST", "/v1/factors/totp/confirm", factors.confirm_totp, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("DELETE", "/v1/factors/totp", factors.remove_totp, Needs.FRESH, Counted.DEFAULT),
     Route("POST", "/v1/recovery-codes", factors.renew_recovery_codes, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/password/start", password.start, Needs.FRESH, Counted.DEFAULT),
+    Route("POST", "/v1/password/finish", password.finish, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account", account.show, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("PATCH", "/v1/account", account.change, Needs.FRESH, Counted.REGISTRATION),
+    Route("DELETE", "/v1/account", account.delete, Needs.FRESH, Counted.DEFAULT),
+    Route("GET", "/v1/account/activity", activity.list_page, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("GET", "/v1/account/export", account.export, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("POST", "/v1/recovery/request", recovery.ask, Needs.NOTHING, Counted.RECOVERY),
+    Route("POST", "/v1/recovery/start", recovery.start, Needs.NOTHING, Counted.DEFAULT),
+    Route("POST", "/v1/recovery/finish", recovery.finish, Needs.NOTHING, Counted.DEFAULT),
+    Route("GET", "/v1/devices", devices.list_all, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("PATCH", "/v1/devices/{id}", devices.change, Needs.ACCESS_TOKEN, Counted.DEFAULT),
+    Route("DELETE", "/v1/devices/{id}", devices.revoke, Needs.ACCESS_TOKEN, Counted.DEFAULT),
     Route("POST", "/oauth/token", oauth.refresh, Needs.NOTHING, Counted.REFRESH),
     Route("POST", "/oauth/introspect", oauth.introspect, Needs.INTROSPECT, Exempt.GOOD_TOKEN),
     Route("POST", "/oauth/revoke", oauth.revoke, Needs.NOTHING, Counted.DEFAULT),
@@ -91,11 +133,12 @@ ROUTES = (
 )
 
 
-def route_definitions() -> list[web.RouteDef]:
-    """Return the table as aiohttp wants it. HEAD goes with GET (RFC 9110, section 9.3.2)."""
-    return [
-        web.get(route.path, route.handler.handle)
-        if route.method == "GET"
-        else web.route(route.method, route.path, route.handler.handle)
-        for route in ROUTES
-    ]
+def serve_table(app: web.Application, routes: Iterable[Route]) -> None:
+    """Let an application answer these routes. HEAD goes with GET (RFC 9110, section 9.3.2)."""
+    app[TABLE] = served = {
+        (method, route.path): route
+        for route in routes
+        for method in ((route.method, "HEAD") if route.method == "GET" else (route.method,))
+    }
+    for (method, path), route in served.items():
+        app.router.add_route(method, path, route.handler.handle)

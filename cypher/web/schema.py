@@ -19,7 +19,7 @@ from cypher.auth.opaque import (
     REGISTRATION_REQUEST,
     REGISTRATION_RESPONSE,
 )
-from cypher.auth.types import Jwk, SessionView
+from cypher.auth.types import Jwk, SentDevice, SessionView
 
 Seconds = Annotated[int, Meta(description="Seconds.")]
 
@@ -55,11 +55,17 @@ class RegistrationFinish(msgspec.Struct, frozen=True, kw_only=True):
 class LoginStart(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     ke1: Annotated[str, base64url(KE1)]
+    device_token: str | None = None
 
 
-class LoginFinish(msgspec.Struct, frozen=True, kw_only=True):
+class ReauthenticationFinish(msgspec.Struct, frozen=True, kw_only=True):
     flow_id: str
     ke3: Annotated[str, base64url(KE3)]
+
+
+class LoginFinish(ReauthenticationFinish, frozen=True, kw_only=True):
+    device: SentDevice | None = None
+    refresh_cookie: bool = False
 
 
 class SessionsToEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +78,7 @@ class LoginMfa(msgspec.Struct, frozen=True, kw_only=True):
     mfa_token: str
     method: Literal["totp", "recovery_code"]
     code: str
+    trust_device: bool = False
 
 
 class ReauthenticationStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,10 +148,13 @@ class LoginStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
+    """The refresh token comes in the cookie instead where that was asked for."""
+
     session: SessionView
     access_token: str
     expires_in: Seconds
-    refresh_token: str
+    refresh_token: str | UnsetType = UNSET
+    device_token: str | UnsetType = UNSET
     status: Literal["authenticated"] = "authenticated"
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
 
@@ -214,7 +224,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
     access_token: str
     expires_in: Seconds
-    refresh_token: str
+    refresh_token: str | UnsetType = UNSET
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
 
 

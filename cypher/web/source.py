@@ -13,7 +13,7 @@ from cypher.auth.source import Address, Source, address_of
 from cypher.clock import new_bytes
 from cypher.config import Network
 from cypher.errors import Unauthenticated
-from cypher.web.keys import HTTP, REQUEST_ID
+from cypher.web.keys import HTTP, OPERATOR, REQUEST_ID
 
 REQUEST_ID_HEADER = "X-Request-Id"
 FORWARDED_FOR = "X-Forwarded-For"
@@ -51,7 +51,7 @@ def source_of(request: web.Request) -> Source:
     forwarded = request.headers.getall(FORWARDED_FOR, ())
     address = client_address(request.remote, forwarded, request.app[HTTP].trusted_proxies)
     agent = _printable(request.headers.get(hdrs.USER_AGENT, ""))
-    return Source(address=address, user_agent=agent, request_id=request[REQUEST_ID])
+    return Source(address=address, user_agent=agent, request_id=request[REQUEST_ID], operator=request.get(OPERATOR))
 
 
 def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:

@@ -61,10 +61,11 @@ async def enrol(person: Person, access_token: str, clock: Clock) -> tuple[Authen
     return app, confirmed.body["recovery_codes"]
 
 
-async def prove(person: Person, asked: Answer, code: object, method: str = "totp") -> Answer:
-    """Answer `mfa_required` with a code."""
+async def prove(person: Person, asked: Answer, code: object, method: str = "totp", **chosen: object) -> Answer:
+    """Answer `mfa_required` with a code; `chosen` goes with it: `trust_device`."""
     assert asked.body["status"] == "mfa_required", asked.body
-    return await person.post("/v1/login/mfa", {"mfa_token": asked.body["mfa_token"], "method": method, "code": code})
+    proof = {"mfa_token": asked.body["mfa_token"], "method": method, "code": code}
+    return await person.post("/v1/login/mfa", proof | chosen)
 
 
 async def start_reauthentication(person: Person, access_token: str) -> tuple[Answer, bytes]:

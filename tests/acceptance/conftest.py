@@ -14,16 +14,19 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import msgspec
 import pytest
 
-from cypher.app import Resources, build_services, resources
+from cypher.app import Resources, resources
 from cypher.auth import Services
+from cypher.auth.audit import Details
 from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose
 from cypher.embedded import postgres_binaries
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
+from cypher.wiring import build_services
 from tests.acceptance.person import Person
 from tests.contract import watched_client
 
@@ -78,6 +81,7 @@ class Service:
 
     async def audit(self, action: str) -> list[asyncpg.Record]:
         """Return the entries of one kind, oldest first."""
+        await self.resources.audit.flush(self.resources.db)
         connection = await asyncpg.connect(**self.owner_dsn)
         try:
             return await connection.fetch("SELECT * FROM audit_logs WHERE action = $1 ORDER BY id", action)
@@ -92,7 +96,19 @@ class Service:
         finally:
             await connection.close()
 
+    async def times(self, action: str) -> int:
+        """Return how often something happened: entries counted together are one."""
+        return sum([(await self.details(entry)).count for entry in await self.audit(action)])
+
+    async def details(self, entry: asyncpg.Record) -> Details:
+        """Open what an entry says of people."""
+        async with self.resources.db.connection() as repos:
+            (stored,) = (await repos.trail.find_entries([entry["id"]])).values()
+            secrets = await repos.audit_subjects.find_secrets({entry["user_id"]} - {None})
+            return msgspec.json.decode(await repos.trail.open_details(stored, secrets), type=Details)
+
     async def audited_actions(self) -> list[str]:
+        await self.resources.audit.flush(self.resources.db)
         return [row["action"] for row in await self.fetch("SELECT action FROM audit_logs")]
 
     async def record_of(self, username: str) -> bytes:
@@ -102,7 +118,8 @@ class Service:
         return record.opaque_record
 
     async def dump(self) -> str:
-        """Return what `pg_dump` writes of the database."""
+        """Return what `pg_dump` writes of the database, with what was held back until now."""
+        await self.resources.audit.flush(self.resources.db)
         dsn = self.owner_dsn
         environment = {**os.environ, "PGPASSWORD": dsn.get("password") or ""}
         dump = await asyncio.create_subprocess_exec(
@@ -116,10 +133,10 @@ class Service:
         return written.decode()
 
     async def redis_content(self) -> bytes:
-        """Return every key of this deployment with its value."""
+        """Return every key with its value, also those that stand where none of ours should."""
         redis = self.resources.redis._redis
         content = b""
-        async for key in redis.scan_iter(match=f"cypher:{self.resources.ring.epoch}:*", count=1000):
+        async for key in redis.scan_iter(count=1000):
             is_hits = await redis.type(key) == b"zset"
             value = b" ".join(await redis.zrange(key, 0, -1)) if is_hits else await redis.get(key)
             content += key + b"=" + (value or b"") + b"\n"
@@ -161,6 +178,8 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "MASTER_ENCRYPTION_PASSWORD": "a master password for tests, long enough",
         "KEY_STORE_PATH": str(keys),
         "POSTGRES_POOL_MAX": "10",
+        # What is about operators starts their listener itself, on a port that is free.
+        "ADMIN_PORT": "off",
         **NO_LIMITS,
     }
     return {name: value for name, value in settings.items() if value}
@@ -262,7 +281,10 @@ async def two_processes(environment) -> AsyncIterator[tuple[str, str]]:
     """Two processes of the service on one database; yields their addresses."""
     ports = [free_port(), free_port()]
     origin = f"http://127.0.0.1:{ports[0]}"
-    processes = [await spawn({**environment, "PORT": str(port), "PUBLIC_ORIGIN": origin}, "run.py") for port in ports]
+    # Nobody reads their log before the end: a line for each request would fill the pipe, and they would stand still.
+    shared = {**environment, "PUBLIC_ORIGIN": origin, "LOG_LEVEL": "warning"}
+    service = ("-m", "tests.acceptance.patient_service")
+    processes = [await spawn({**shared, "PORT": str(port)}, *service) for port in ports]
     try:
         for process in processes:
             assert process.stdout is not None

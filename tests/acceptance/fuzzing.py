@@ -1,10 +1,11 @@
 """What `schemathesis` loads: a credential for each request it makes.
 
-Some routes end the session that calls them, so each request gets a token that holds at that moment.
+Some routes end the session that calls them, or its owner, so each request gets a token that holds at that moment.
 """
 
 import asyncio
 import os
+from itertools import count
 
 import aiohttp
 import schemathesis
@@ -24,9 +25,10 @@ class Bearer:
 
 @schemathesis.auth(refresh_interval=None).apply_to(schemathesis.openapi.require_security_scheme("accessToken"))
 class AccessToken(Bearer):
-    """The token of a throw-away person, who logs in again when the last request ended the session."""
+    """The token of a throw-away person, and of another one when the last request ended the session or its owner."""
 
     token = ""
+    people = count()
 
     def get(self, case: schemathesis.Case, context: schemathesis.AuthContext) -> str:
         self.token = asyncio.run(self._living_token())
@@ -34,9 +36,10 @@ class AccessToken(Bearer):
 
     async def _living_token(self) -> str:
         async with aiohttp.ClientSession() as http:
-            person = Person(http, URL, "throw-away")
+            person = Person(http, URL, f"throw-away-{next(self.people)}")
             if self.token and (await person.session(self.token)).status == 200:
                 return self.token
+            await person.register()
             login = await person.login()
             return str(login.body["access_token"])
 

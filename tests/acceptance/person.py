@@ -61,19 +61,22 @@ class Person:
     async def register(self) -> Answer:
         return await self.finish_registration(*await self.start_registration())
 
-    async def start_login(self) -> tuple[Answer, bytes]:
+    async def start_login(self, device_token: str | None = None) -> tuple[Answer, bytes]:
         client = opaque.client_login_start(self.password)
         request = {"username": self.username, "ke1": b64(client.get_message())}
+        if device_token is not None:
+            request["device_token"] = device_token
         return await self.post("/v1/login/start", request), client.get_state()
 
-    def prove(self, started: Answer, state: bytes) -> dict[str, str]:
+    def prove(self, started: Answer, state: bytes) -> dict[str, Any]:
         """Return the body of login/finish; raises ValueError where KE2 does not fit the password."""
         finished = opaque.client_login_finish(self.password, state, unb64(started.body["ke2"]))
         return {"flow_id": started.body["flow_id"], "ke3": b64(finished.get_message())}
 
-    async def login(self) -> Answer:
-        started, state = await self.start_login()
-        return await self.post("/v1/login/finish", self.prove(started, state))
+    async def login(self, device_token: str | None = None, **chosen: object) -> Answer:
+        """Log in; `chosen` goes with the proof: `device`, `refresh_cookie`."""
+        started, state = await self.start_login(device_token)
+        return await self.post("/v1/login/finish", self.prove(started, state) | chosen)
 
     async def session(self, access_token: str) -> Answer:
         return await self.bearing("GET", "/v1/session", access_token)

@@ -59,6 +59,21 @@ async def test_an_unknown_scope_is_refused(service, run_cli) -> None:
     assert "introspect" in refused.stderr
 
 
+async def test_a_token_of_every_scope_is_made_under_a_name_of_one_line(service, run_cli) -> None:
+    scopes = ("introspect", "viewer", "operator", "auditor", "key_custodian")
+    options = [word for scope in scopes for word in ("--scope", scope)]
+    for name in ("", "two\nlines", "x" * 101, "\x1b[31mred"):
+        refused = await run_cli(service, "tokens", "create", *options, "--name", name)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "cypher: A token's name is one line of 1 to 100 characters.\n"
+    made = await run_cli(service, "tokens", "create", *options, "--name", "Ada's", "--days", "30", "--json")
+    assert made.returncode == 0, made.stderr
+    [listed] = json.loads((await run_cli(service, "tokens", "list", "--json")).stdout)["items"]
+    assert (listed["name"], sorted(listed["scopes"])) == ("Ada's", sorted(scopes))
+    assert listed["expires_at"] > listed["created_at"]
+    assert listed["last_used_at"] is None
+
+
 async def test_bad_settings_are_all_listed_at_once_and_no_secret_is_shown(service, run_cli) -> None:
     service.environment |= {"PORT": "many", "POSTGRES_PORT": "-1", "MASTER_ENCRYPTION_PASSWORD": "too-short-canary"}
     refused = await run_cli(service, "serve")

@@ -1,4 +1,7 @@
-"""A stolen database is worthless: nothing that was sent stands in PostgreSQL or Redis in a form that can be read."""
+"""A stolen database is worthless: nothing that was sent stands in PostgreSQL or Redis in a form that can be read.
+
+Nor does the log tell it.
+"""
 
 import base64
 import secrets
@@ -8,13 +11,20 @@ import pytest
 
 from cypher.clock import SystemClock
 from cypher.crypto.keyring import Purpose
-from tests.acceptance.authenticator import enrol
+from cypher.operating import people
+from tests.acceptance.authenticator import enrol, prove
 from tests.acceptance.conftest import DEFAULT_LIMITS
+from tests.acceptance.new_passwords import id_of, start_change, start_recovery
 from tests.acceptance.person import Person
 
 ADDRESS = "203.0.113.177"
 USER_AGENT = "CanaryBrowser/9.81 (plain to see)"
 USERNAME = "canary.zoë.username"
+DEVICE = {
+    "fingerprint": "canary-fingerprint-0123456789",
+    "name": "Canary's läptop",
+    "info": {"platform": "CanaryOS 7", "model": "Canary Mark II", "app": "CanaryApp/3"},
+}
 
 
 def spellings(needle: bytes) -> Iterator[bytes]:
@@ -34,7 +44,8 @@ def found(needle: bytes, haystack: bytes) -> bool:
 
 
 @pytest.mark.parametrize("key_store", ["directory", "postgres"])
-async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http, key_store: str) -> None:
+async def test_what_people_send_stands_nowhere_in_the_clear(start_service, key_store: str, caplog) -> None:
+    caplog.set_level("DEBUG", "cypher")
     password = secrets.token_urlsafe(32)
     settings = {"TRUSTED_PROXIES": "127.0.0.0/8", "KEY_STORE": key_store, "MASTER_ENCRYPTION_PASSWORD": password}
     service = await start_service(**settings, **DEFAULT_LIMITS)
@@ -44,7 +55,8 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         started, state = await person.start_registration()
         await person.finish_registration(started, state)
         waiting_login, _ = await person.start_login()
-        login = (await person.login()).body
+        login = (await person.login(device=DEVICE)).body
+        known, _ = await person.start_login(login["device_token"])
         fresh = (await person.refresh(login["refresh_token"])).body
         await person.session(login["access_token"])
         listed = await person.bearing("GET", "/v1/sessions", fresh["access_token"])
@@ -52,8 +64,18 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         wrong = Person(session, service.url, "canary.unknown.name")
         await wrong.start_login()
         app, codes = await enrol(person, fresh["access_token"], SystemClock())
-        asked = await person.login()
+        asked = await person.login(login["device_token"], device=DEVICE)
+        renamed = "canary.renamed.device"
+        path = f"/v1/devices/{login['session']['device_id']}"
+        await person.bearing("PATCH", path, fresh["access_token"], json={"name": renamed})
         await person.session(fresh["access_token"])
+        handed_over = await people(service.resources).issue_recovery(id_of(login))
+        waiting_recovery, _ = await start_recovery(person, handed_over.recovery_token)
+        waiting_password, _ = await start_change(
+            person, (await prove(person, asked, codes[1], "recovery_code")).body["access_token"]
+        )
+        await person.post("/v1/recovery/request", {"username": "canary.asked.name"})
+        invited = await people(service.resources).create("canary.invited.name")
     assert listed.body["items"][0]["ip_address"] == ADDRESS
     assert listed.body["items"][0]["user_agent"] == USER_AGENT
 
@@ -64,6 +86,13 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         "unknown name": b"canary.unknown.name",
         "address": ADDRESS.encode(),
         "user agent": USER_AGENT.encode(),
+        "device fingerprint": DEVICE["fingerprint"].encode(),
+        "device name": DEVICE["name"].encode(),
+        "device name, renamed": renamed.encode(),
+        **{f"device {fact}": said.encode() for fact, said in DEVICE["info"].items()},
+        "device token": login["device_token"].encode(),
+        "device token, its random bytes": base64.urlsafe_b64decode(login["device_token"][4:] + "="),
+        "flow of a known device": known.body["flow_id"].encode(),
         "password": person.password,
         "refresh token": login["refresh_token"].encode(),
         "fresh refresh token": fresh["refresh_token"].encode(),
@@ -73,6 +102,12 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
         "second step": asked.body["mfa_token"].encode(),
         "TOTP secret": base64.b32decode(app.secret),
         "TOTP secret as shown": app.secret.encode(),
+        "recovery token": handed_over.recovery_token.encode(),
+        "invitation": invited.recovery_token.encode(),
+        "recovery flow": waiting_recovery.body["flow_id"].encode(),
+        "password flow": waiting_password.body["flow_id"].encode(),
+        "name that asked for a token": b"canary.asked.name",
+        "invited name": b"canary.invited.name",
         "recovery code": bytes.fromhex(codes[0].replace("-", "")),
         "recovery code as shown": codes[0].encode(),
         "record, begin": record[:32],
@@ -84,7 +119,9 @@ async def test_what_people_send_stands_nowhere_in_the_clear(start_service, http,
     dump, values = await service.dump(), await service.redis_content()
     assert "COPY public.users" in dump
     assert len(values) > 500
-    hits = [name for name, value in canaries.items() if found(value, dump.encode()) or found(value, values)]
+    assert "POST /v1/login/finish 200" in caplog.text
+    places = {"dump": dump.encode(), "Redis": values, "log": caplog.text.encode()}
+    hits = [(name, place) for place, content in places.items() for name in canaries if found(canaries[name], content)]
     assert hits == []
 
 

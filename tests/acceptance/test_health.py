@@ -1,5 +1,6 @@
 """Alive, ready, degraded: as the contract has it."""
 
+from cypher.auth.health import health_check
 from tests.acceptance.person import Person
 
 
@@ -10,6 +11,16 @@ async def test_a_whole_service_is_ready(person: Person) -> None:
         200,
         {"status": "ok", "postgres": True, "redis": True, "migrations": True, "keys": True},
     )
+
+
+async def test_each_server_is_there_or_not_by_its_name(start_service) -> None:
+    whole = await start_service()
+    crippled = await start_service(REDIS_URL="redis://127.0.0.1:1/0", REDIS_PASSWORD="")
+    opened = (whole.resources, crippled.resources)
+    found = [await health_check(each.db, each.redis) for each in opened]
+    assert found == [{"postgres": True, "redis": True}, {"postgres": True, "redis": False}]
+    await whole.resources.db.close()
+    assert await health_check(whole.resources.db, whole.resources.redis) == {"postgres": False, "redis": True}
 
 
 async def test_without_redis_sessions_go_on_logins_wait_and_a_logout_is_not_claimed(start_service, http) -> None:

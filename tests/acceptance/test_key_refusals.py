@@ -18,6 +18,7 @@ from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
 from tests.acceptance.conftest import Service
 from tests.acceptance.person import Person
+from tests.factories import as_owner
 
 Case = tuple[Config, str]
 
@@ -94,8 +95,24 @@ def lacking_a_key(service: Service, tmp_path: Path) -> Case:
     ring["keys"].remove(gone)
     file.write_text(json.dumps(ring))
     return service.config, (
-        f"The key store at {keys_of(service)} lacks keys that this database has used: {gone['id']} (2 values). Bring "
+        f"The key store at {keys_of(service)} lacks keys that this database has used: {gone['id']} (3 values). Bring "
         "the newest backup of the key store back."
+    )
+
+
+def forgotten(service: Service, tmp_path: Path) -> Case:
+    as_owner(service.config.postgres, "DELETE FROM key_store_identity")
+    return service.config, (
+        "The database does not know the key store it belongs to. Start the service on an empty database, or restore "
+        "this one together with its key store."
+    )
+
+
+def of_another_epoch(service: Service, tmp_path: Path) -> Case:
+    as_owner(service.config.postgres, "UPDATE deployment SET epoch = 'later'")
+    return service.config, (
+        f"The database and the key store at {keys_of(service)} are not of one epoch: one of them was brought back from "
+        "a backup alone. Restore both from the same backup."
     )
 
 
@@ -108,6 +125,8 @@ CASES: list[Callable[[Service, Path], Case]] = [
     emptied,
     older,
     lacking_a_key,
+    forgotten,
+    of_another_epoch,
 ]
 
 

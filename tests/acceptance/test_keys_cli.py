@@ -1,14 +1,22 @@
 """What an operator does with keys at the command line, beside a running service."""
 
+import asyncio
+import itertools
 import json
 import secrets
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from cypher.crypto.keyring import Purpose
+from cypher.app import resources
+from cypher.clock import SystemClock
+from cypher.commands.keys import _rewrap
+from cypher.config import load
+from cypher.crypto.keyring import KeyRing, Purpose
+from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.errors import KeyStoreRefused
 from tests.acceptance.conftest import start
 from tests.acceptance.person import Person
@@ -29,7 +37,7 @@ async def test_a_data_key_is_replaced_left_and_refused_to_be_destroyed_too_early
     await person.login()
     [(old, before)] = [(i, k) for i, k in (await keys(run_cli, service)).items() if k["purpose"] == "data"]
     assert before["state"] == "active"
-    assert before["rows_remaining"] == 5  # name and record; data and address of a session; a refresh token's
+    assert before["rows_remaining"] == 6  # name and record; session: data, address, refresh token's; the trail's secret
     assert before["operations"] >= 1000
     assert before["next_rotation_at"] > before["created_at"]
     assert (await run_cli(service, "keys", "rotate", "--algorithm", "aes-256-gcm")).returncode == 0
@@ -38,7 +46,7 @@ async def test_a_data_key_is_replaced_left_and_refused_to_be_destroyed_too_early
     assert "can be destroyed from" in refused.stderr
     moved = await run_cli(service, "keys", "reencrypt", "--rate", "1000")
     assert moved.returncode == 0, moved.stderr
-    assert moved.stdout.startswith("5 values were moved to data-")
+    assert moved.stdout.startswith("6 values were moved to data-")
     after = await keys(run_cli, service)
     assert (after[old]["state"], after[old]["rows_remaining"], after[old]["next_rotation_at"]) == (
         "decrypt_only",
@@ -157,15 +165,87 @@ async def test_the_next_signing_key_is_published_before_it_signs(service, person
     assert (await person.login()).status == 200
 
 
+async def test_a_key_is_known_to_every_process_within_five_seconds(two_processes, environment, run_cli, http) -> None:
+    assert (await run_cli(SimpleNamespace(environment=environment), "keys", "rotate", "--purpose", "signing")).stdout
+    async with asyncio.timeout(5):
+        for url in two_processes:
+            anybody = Person(http, url, "anybody")
+            while len((await anybody.ask("GET", "/.well-known/jwks.json")).body["keys"]) < 2:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_change_of_the_master_password_that_is_cut_off_is_in_the_trail(
+    service, monkeypatch, run_cli, tmp_path
+) -> None:
+    before = (tmp_path / "keys" / "keyring.json").read_bytes()
+    monkeypatch.setattr(DirectoryKeyStore, "write", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await _rewrap(service.config, NEW, None)
+    assert (tmp_path / "keys" / "keyring.json").read_bytes() == before
+    assert (await service.audited_actions()).count("crypto.master_password.changed") == 1
+    monkeypatch.undo()
+    await _rewrap(service.config, NEW, None)
+    assert KeyRing.open(DirectoryKeyStore(tmp_path / "keys"), NEW, SystemClock()).generation == 2
+
+
+FIELDS = {
+    *("id", "purpose", "algorithm", "state", "created_at", "activated_at", "replaced_at"),
+    *("operations", "rows_remaining", "next_rotation_at"),
+}
+
+
+async def test_the_status_shows_every_key_of_every_purpose(service, person: Person, run_cli) -> None:
+    await person.register()
+    shown = await keys(run_cli, service)
+    assert {key["purpose"] for key in shown.values()} == set(Purpose)
+    assert all(key.keys() == FIELDS and key["state"] == "active" for key in shown.values())
+    of = {key["purpose"]: key for key in shown.values()}
+    assert {name for name, key in of.items() if key["operations"] is not None} == {Purpose.DATA}
+    assert of["data"]["rows_remaining"] == 3
+    assert of["opaque"]["rows_remaining"] == 1
+    assert of["audit_data"]["rows_remaining"] == of["audit_mac"]["rows_remaining"] >= 1
+    assert {name for name, key in of.items() if key["next_rotation_at"]} >= {"data", "cache", "signing"}
+    table = (await run_cli(service, "keys", "status")).stdout
+    for column in ("id", "purpose", "algorithm", "state", "age", "operations", "rows", "next rotation"):
+        assert column in table.splitlines()[1]
+    for key_id, key in shown.items():
+        [row] = [line for line in table.splitlines() if key_id in line]
+        assert key["purpose"] in row
+        assert " 0 d " in row
+    # The same of the ring, which knows nothing of rows.
+    infos = {info.id: info for info in service.resources.ring.get_key_info()}
+    assert infos.keys() == shown.keys()
+    assert {info.rows_remaining for info in infos.values()} == {None}
+
+
 @pytest.mark.slow
 async def test_names_are_indexed_anew_beside_two_running_processes(two_processes, environment, run_cli, http) -> None:
     people = [Person(http, url, name) for url, name in zip(two_processes, ("alice", "bob"), strict=True)]
     for person in people:
         assert (await person.register()).status == 201
     operator = SimpleNamespace(environment=environment)
-    done = await run_cli(operator, "keys", "rotate-index")
+    indexing = asyncio.create_task(run_cli(operator, "keys", "rotate-index"))
+    logins: set[int] = set()
+    registrations: Counter[int] = Counter()
+    names = (f"newcomer-{number // 2}" for number in itertools.count())  # each is tried on both instances
+    while not indexing.done():
+        for person in people:
+            logins.add((await person.login()).status)
+            newcomer = replace(person, username=next(names))
+            registrations[(await newcomer.register()).status] += 1
+        await asyncio.sleep(0.2)
+    done = await indexing
     assert done.returncode == 0, done.stderr
+    assert logins == {200}
+    assert registrations.keys() <= {201, 409, 503}
+    assert registrations[503] > 10
+    assert registrations[201] == await _count_people(environment) - len(people)
     for person in people:
         assert (await person.login()).status == 200
         assert (await person.register()).status == 409
     assert (await Person(http, two_processes[0], "carol").register()).status == 201
+
+
+async def _count_people(environment: dict[str, str]) -> int:
+    async with resources(load(environment, None), SystemClock()) as open_, open_.db.connection() as repos:
+        return (await repos.sealed_columns.count_rows())[open_.ring.primary(Purpose.DATA).id]["users.username"]

@@ -9,6 +9,7 @@ import pytest
 
 from cypher.client import CypherClient, RateLimited
 from cypher.web.routes import ROUTES, Counted, Exempt
+from tests.acceptance.authenticator import start_reauthentication
 from tests.acceptance.conftest import DEFAULT_LIMITS, NO_LIMITS, free_port
 from tests.acceptance.person import Answer, Person
 
@@ -57,7 +58,7 @@ async def test_ten_guesses_from_one_address_and_then_a_quarter_of_an_hour(guarde
     assert 800 < wait_of(refused) <= 900
     assert refused.headers["RateLimit-Policy"] == '"login";q=10;w=900'
     assert (await alice.guess("203.0.113.2")).status == 200
-    assert len(await guarded.audit("auth.login.attempted")) == 11
+    assert await guarded.times("auth.login.attempted") == 11
 
 
 async def test_a_name_that_nobody_has_is_counted_and_refused_like_one_that_somebody_has(
@@ -159,6 +160,103 @@ async def test_a_device_token_that_nobody_was_given_changes_nothing(alice: Trave
     assert started.status == 429
     request = {"username": "alice", "ke1": "A" * 128, "device_token": "cyd_" + "A" * 43}
     assert (await alice.post("/v1/login/start", request)).status == 429
+
+
+# -- a known device -----------------------------------------------------------------------------------------
+
+LAPTOP = {"fingerprint": "laptop-print"}
+
+
+async def use_up_the_name(person: Traveller) -> None:
+    statuses = [(await person.guess(f"198.51.100.{number}")).status for number in range(101)]
+    assert statuses == [200] * 100 + [429]
+    person.address = "203.0.113.1"
+
+
+async def test_strangers_use_up_a_name_and_the_owners_device_still_gets_in(guarded, alice: Traveller) -> None:
+    await alice.register()
+    first = (await alice.login(device=LAPTOP)).body
+    second = (await alice.login(first["device_token"], device=LAPTOP)).body
+    token = (await alice.login(second["device_token"], device=LAPTOP)).body["device_token"]
+    bob = Traveller(alice.http, alice.url, "bob")
+    await bob.register()
+    theirs = (await bob.login(device=LAPTOP)).body["device_token"]
+    await use_up_the_name(alice)
+    for of_no_use in (None, first["device_token"], theirs, "cyd_" + "A" * 43, token[:-1], token + "A"):
+        assert (await alice.start_login(of_no_use))[0].status == 429
+    for number in range(12):  # more often than a device may try: each takes its own attempt back
+        done = await alice.login(token, device=LAPTOP)
+        assert done.status == 200
+        if number % 2:  # every other answer is lost
+            token = done.body["device_token"]
+    # From wherever the device is; and it is still that name for everybody else.
+    alice.address = "2001:db8::1"
+    assert (await alice.login(token)).status == 200
+    assert (await alice.guess("203.0.113.1")).status == 429
+    path, bearer = f"/v1/devices/{done.body['session']['device_id']}", done.body["access_token"]
+    assert (await alice.bearing("DELETE", path, bearer)).status == 204
+    assert (await alice.start_login(token))[0].status == 429
+
+
+async def test_a_device_has_ten_attempts_and_is_refused_like_anybody(guarded, alice: Traveller) -> None:
+    await alice.register()
+    token = (await alice.login(device=LAPTOP)).body["device_token"]
+    for number in range(10):
+        alice.address = f"198.51.100.{number}"
+        started, _ = await alice.start_login(token)
+        wrong = {"flow_id": started.body["flow_id"], "ke3": "A" * 86}
+        assert (await alice.post("/v1/login/finish", wrong)).status == 401
+    alice.address = "203.0.113.1"
+    refused, _ = await alice.start_login(token)
+    statuses = [(await alice.guess()).status for _ in range(10)]
+    assert statuses == [200] * 10  # the name has its own
+    other = await alice.guess()
+    assert wait_of(refused) > 800
+    assert wait_of(other) > 800
+    differ = {"x-request-id", "date", "retry-after", "ratelimit"}
+    shown = [
+        (
+            {name: value for name, value in answer.headers.items() if name.lower() not in differ},
+            {name: value for name, value in answer.body.items() if name != "request_id"},
+        )
+        for answer in (refused, other)
+    ]
+    assert shown[0] == shown[1]
+
+
+async def test_strangers_do_not_keep_an_owner_from_proving_the_password_again(guarded, alice: Traveller) -> None:
+    await alice.register()
+    known, unknown = (await alice.login(device=LAPTOP)).body, (await alice.login()).body
+    await use_up_the_name(alice)
+    for login, status in ((known, 200), (unknown, 429)):
+        started, _ = await start_reauthentication(alice, login["access_token"])
+        assert started.status == status
+    for _ in range(9):
+        assert (await start_reauthentication(alice, known["access_token"]))[0].status == 200
+    assert (await start_reauthentication(alice, known["access_token"]))[0].status == 429
+
+
+async def test_a_flood_of_tokens_from_one_address_reaches_no_database(
+    guarded, alice: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await alice.register()
+    token = (await alice.login(device=LAPTOP)).body["device_token"]
+    for number in range(30):
+        await Traveller(alice.http, alice.url, f"person-{number}").guess()
+    asked = []
+    find = guarded.services.login._devices.find
+
+    async def counted(*given: object):
+        asked.append(given)
+        return await find(*given)
+
+    monkeypatch.setattr(guarded.services.login._devices, "find", counted)
+    for _ in range(5):
+        assert (await alice.start_login(token))[0].status == 429
+    assert asked == []
+    alice.address = "203.0.113.9"
+    assert (await alice.start_login(token))[0].status == 200
+    assert len(asked) == 1
 
 
 # -- every route --------------------------------------------------------------------------------------------
@@ -265,7 +363,7 @@ async def test_an_operator_sees_and_resets_what_is_counted(guarded, alice: Trave
     }
     assert (await alice.guess()).status == 200
     assert len(await guarded.audit("admin.rate_limit.reset")) == 1
-    assert len(await guarded.audit("auth.rate_limit.exceeded")) == 1
+    assert len(await guarded.audit("abuse.rate_limit.exceeded")) == 1
     assert "login-name" in (await run_cli(guarded, "rate-limits", "list")).stdout
 
 
@@ -292,4 +390,4 @@ async def test_the_python_client_says_how_long_to_wait_and_asks_once(start_servi
     assert refusal.value.status == 429
     assert refusal.value.retry_after is not None
     assert 3500 < refusal.value.retry_after <= 3600
-    assert len(await service.audit("auth.login.attempted")) == 2
+    assert await service.times("auth.login.attempted") == 2

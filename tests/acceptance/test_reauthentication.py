@@ -7,7 +7,7 @@ from datetime import datetime
 import jwt
 import pytest
 
-from cypher.web.routes import ROUTES, Needs
+from cypher.web.routes import ROUTES, Needs, Route
 from tests.acceptance.authenticator import (
     HandClock,
     enrol,
@@ -16,8 +16,15 @@ from tests.acceptance.authenticator import (
     reauthenticate,
     start_reauthentication,
 )
+from tests.acceptance.new_passwords import any_record, any_request
 from tests.acceptance.person import Answer, Person, b64
 
+#: What a route reads before anything is decided.
+BODIES = {
+    ("POST", "/v1/password/start"): {"registration_request": any_request()},
+    ("POST", "/v1/password/finish"): {"flow_id": "x", "registration_record": any_record()},
+    ("PATCH", "/v1/account"): {"username": "another-name"},
+}
 STALE = "UPDATE user_sessions SET authenticated_at = authenticated_at - INTERVAL '10 minutes'"
 
 
@@ -44,6 +51,10 @@ async def is_fresh(person: Person, access_token: str) -> bool:
     return answer.status == 204
 
 
+async def ask(person: Person, access_token: str, route: Route) -> Answer:
+    return await person.bearing(route.method, route.path, access_token, json=BODIES.get((route.method, route.path)))
+
+
 async def finish(person: Person, access_token: str, proof: dict[str, str]) -> Answer:
     return await person.bearing("POST", "/v1/reauthentication/finish", access_token, json=proof)
 
@@ -56,11 +67,11 @@ async def finish(person: Person, access_token: str, proof: dict[str, str]) -> An
 )
 async def test_every_route_that_needs_a_fresh_proof_refuses_an_old_one(person: Person, login, service, route) -> None:
     await service.execute(STALE)
-    refused = await person.bearing(route.method, route.path, login["access_token"])
+    refused = await ask(person, login["access_token"], route)
     assert (refused.status, refused.body["code"]) == (403, "reauthentication_required")
     renewed = await reauthenticate(person, login["access_token"])
     assert renewed.status == 200
-    again = await person.bearing(route.method, route.path, login["access_token"])
+    again = await ask(person, login["access_token"], route)
     assert again.status != 403
 
 
@@ -72,11 +83,11 @@ async def test_with_a_factor_a_fresh_password_alone_is_refused(person: Person, l
     # The code that confirmed shows that the app was set up, not who holds this session.
     session = (await person.session(login["access_token"])).body
     assert (session["aal"], session["amr"]) == (1, ["opaque"])
-    refused = await person.bearing(route.method, route.path, login["access_token"])
+    refused = await ask(person, login["access_token"], route)
     assert (refused.status, refused.body["code"]) == (403, "reauthentication_required")
     asked = await reauthenticate(person, login["access_token"])
     assert (await prove(person, asked, app.code(1))).status == 200
-    assert (await person.bearing(route.method, route.path, login["access_token"])).status != 403
+    assert (await ask(person, login["access_token"], route)).status != 403
 
 
 async def test_the_time_of_a_proof_can_be_set(start_service, http, clock) -> None:

@@ -7,6 +7,8 @@ import jwt
 
 from cypher.auth.service_tokens import ServiceTokens
 from cypher.clock import SystemClock
+from cypher.crypto.keyring import Purpose
+from cypher.crypto.signing import private_key
 from tests.acceptance.person import Person
 
 
@@ -72,6 +74,20 @@ async def test_an_ended_access_token_is_refused_and_its_session_goes_on(person: 
     assert (await person.bearing("DELETE", "/v1/session", login["access_token"])).status == 401
     fresh = (await person.refresh(login["refresh_token"])).body
     assert (await person.session(fresh["access_token"])).status == 200
+
+
+async def test_a_token_is_blacklisted_that_has_ended_whose_session_has_ended_or_that_was_never_ours(
+    person: Person, service
+) -> None:
+    await person.register()
+    ended, logged_out, living = [(await person.login()).body["access_token"] for _ in range(3)]
+    is_blacklisted = service.services.token_blacklist.is_token_blacklisted
+    assert [await is_blacklisted(token) for token in (ended, logged_out, living)] == [False] * 3
+    await person.ask("POST", "/oauth/revoke", data={"token": ended})
+    await person.bearing("DELETE", "/v1/session", logged_out)
+    assert [await is_blacklisted(token) for token in (ended, logged_out, living)] == [True, True, False]
+    assert await is_blacklisted(f"{living[:-4]}AAAA")
+    assert await is_blacklisted("")
 
 
 async def test_a_revoked_refresh_token_ends_its_session(person: Person) -> None:
@@ -143,3 +159,20 @@ async def test_tokens_with_another_signature_type_or_algorithm_are_refused(perso
     ]
     for each in forged:
         assert (await person.session(each)).status == 401
+
+
+async def test_what_our_own_keys_sign_for_something_else_is_no_access_token(person: Person, service) -> None:
+    await person.register()
+    payload = jwt.decode((await person.login()).body["access_token"], options={"verify_signature": False})
+    ring = service.resources.ring
+
+    async def status_of(purpose: Purpose, **header: str) -> int:
+        key = ring.primary(purpose)
+        token = jwt.encode(payload, private_key(key), algorithm="EdDSA", headers={"kid": key.id, **header})
+        return (await person.session(token)).status
+
+    assert await status_of(Purpose.SIGNING, typ="at+jwt") == 200
+    assert await status_of(Purpose.SIGNING, typ="JWT") == 401
+    assert await status_of(Purpose.SIGNING, typ="at+jwt", kid=ring.primary(Purpose.DATA).id) == 401
+    assert await status_of(Purpose.SIGNING, typ="at+jwt", kid="signing-20260101-00000000") == 401
+    assert await status_of(Purpose.AUDIT, typ="at+jwt") == 401

@@ -83,7 +83,7 @@ async def test_wheel_serves_from_a_foreign_folder(site: Path, folder: Path) -> N
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-S", "-c", start, "serve"),
         cwd=work,
-        env={"PATH": os.environ["PATH"], "PORT": str(port)},
+        env={"PATH": os.environ["PATH"], "PORT": str(port), "ADMIN_PORT": str(free_port())},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

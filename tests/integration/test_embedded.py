@@ -8,11 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
-import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +20,7 @@ import redis
 from cypher.config import RedisConfig, load
 from cypher.embedded import Embedded, complete, postgres_binaries
 from cypher.errors import OperatorError
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import LIBRARIES, as_in_a_terminal, end_with, private_folder, processes, python_of_others
 
 #: Joins the servers under argv[1], says so, and leaves when its input ends.
 PROCESS = """
@@ -42,13 +38,8 @@ StartProcess = Callable[..., Process]
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A private folder with a short name, outside pytest's own, whose modes pytest resets."""
-    home = Path(tempfile.mkdtemp(prefix="ce-"))
-    yield home
-    for pid in processes(home):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(home)
+    with private_folder() as home:
+        yield home
 
 
 @pytest.fixture
@@ -63,8 +54,9 @@ def start_process() -> Iterator[StartProcess]:
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
-            env={"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PYTHONPATH": LIBRARIES, "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
+            preexec_fn=as_in_a_terminal,
             user=user,
             group=user,
             extra_groups=None if user is None else [],
@@ -79,15 +71,6 @@ def start_process() -> Iterator[StartProcess]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def processes(path: Path) -> list[int]:
-    """Return the living processes that name `path` in their command line."""
-    listing = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(maxsplit=2) for line in listing.splitlines()]
-    return [int(row[0]) for row in rows if len(row) == 3 and str(path) in row[2] and not row[1].startswith("Z")]
 
 
 def postmaster(path: Path) -> int:
@@ -140,6 +123,20 @@ def test_nothing_listens_on_a_port_and_the_sockets_are_private(home: Path) -> No
         assert stat.S_IMODE((run / "valkey.sock").stat().st_mode) == 0o700
 
 
+def test_no_file_beside_the_data_is_open_to_others_whatever_the_umask(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        completed, embedded = complete(load({"EMBEDDED_PATH": str(home / "e")}, None))
+        assert embedded is not None
+        embedded.stop()
+    finally:
+        os.umask(before)
+    assert completed.keys.master_password
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (home / "e").iterdir() if file.is_file()}
+    assert {"postgres.log", "valkey.log", "master-password"} <= modes.keys()
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
 def test_services_role_is_no_superuser_and_owns_nothing(home: Path) -> None:
     with Embedded.start(home / "e") as embedded:
         roles = execute(
@@ -165,10 +162,11 @@ def test_second_process_joins_and_the_last_one_to_leave_stops_them(home: Path, s
 
 
 def test_many_first_starts_at_once_make_one_pair_of_servers(home: Path) -> None:
-    environment = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"}
     command = [sys.executable, "-c", PROCESS, str(home / "e")]
     racing = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PYTHONPATH": LIBRARIES}, text=True
+        )
         for _ in range(4)
     ]
     assert all(process.stdout and process.stdout.readline() == "joined\n" for process in racing)
@@ -210,9 +208,7 @@ def test_everything_killed_and_a_pid_used_again_is_repaired(home: Path, start_pr
     start_process(home / "e")
     file = home / "e" / "postgres" / "postmaster.pid"
     lines = file.read_text().splitlines()
-    for pid in processes(home):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    end_with(home, signal.SIGKILL)
     # A process of the servers' user that is no PostgreSQL now has the number.
     owner = file.stat().st_uid
     user = owner if os.geteuid() == 0 else None
@@ -239,6 +235,19 @@ def test_first_start_cut_off_is_taken_up_again(home: Path) -> None:
     with Embedded.start(home / "e") as embedded:
         leave_traces(embedded)
     assert not (home / "e" / "postgres.new").exists()
+
+
+def test_start_killed_while_it_makes_the_data_is_taken_up_at_once(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PROCESS, str(home / "e")], env={"PYTHONPATH": LIBRARIES}) as killed:
+        while not (home / "e" / "postgres.new" / "base").exists():
+            assert killed.poll() is None
+            time.sleep(0.005)
+        killed.kill()
+    # Its initdb lives on, and neither spoils the next one's work nor is spoilt by it.
+    assert processes(home / "e" / "postgres.new")
+    with Embedded.start(home / "e") as embedded:
+        leave_traces(embedded)
+    assert processes(home) == []
 
 
 @pytest.mark.parametrize("name", ["long" * 30, "a, b?c=%41#", "$(exit 1)\"'`ö"])
@@ -342,18 +351,6 @@ def test_servers_that_are_named_are_left_alone(home: Path) -> None:
 # -- users --------------------------------------------------------------------------------------------------
 
 
-def python_of_others(uid: int) -> str:
-    """Return a Python that user `uid` may run and that imports the embedded servers; skip where there is none."""
-    environment = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}", "PYTHONDONTWRITEBYTECODE": "1"}
-    check = "import sys, cypher.embedded as e; e.postgres_binaries(); e.valkey_server()"
-    for python in (sys.executable, "/usr/bin/python3"):
-        with suppress(OSError):
-            options = {"user": uid, "group": uid, "extra_groups": [], "env": environment, "cwd": "/"}
-            if subprocess.run([python, "-c", check], capture_output=True, **options).returncode == 0:
-                return python
-    pytest.skip("no Python here that another user may run")
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 def test_works_as_an_ordinary_user_and_then_as_root_on_the_same_folder(home: Path, start_process: StartProcess) -> None:
     uid = pwd.getpwnam("daemon").pw_uid
@@ -362,7 +359,7 @@ def test_works_as_an_ordinary_user_and_then_as_root_on_the_same_folder(home: Pat
     folder = home / "user"
     folder.mkdir()
     os.chown(folder, uid, uid)
-    process = start_process(folder / "e", python_of_others(uid), uid)
+    process = start_process(folder / "e", python_of_others(uid, "cypher.embedded"), uid)
     assert {(folder / "e" / name).stat().st_uid for name in ("postgres", "valkey", "run", "lock")} == {uid}
     assert stat.S_IMODE((folder / "e").stat().st_mode) == 0o700
     with Embedded.start(folder / "e") as joined:
@@ -370,7 +367,7 @@ def test_works_as_an_ordinary_user_and_then_as_root_on_the_same_folder(home: Pat
     process.communicate()
     with Embedded.start(folder / "e") as found:
         assert_traces(found)
-    again = start_process(folder / "e", python_of_others(uid), uid)
+    again = start_process(folder / "e", python_of_others(uid, "cypher.embedded"), uid)
     assert again.communicate() == ("", "")
     assert processes(folder) == []
 

@@ -38,7 +38,7 @@ def epoch() -> str:
 
 
 @pytest.fixture
-async def clients(redis_url: str) -> AsyncIterator[list[RedisClient]]:
+async def clients(redis_url: str, patient_redis: None) -> AsyncIterator[list[RedisClient]]:
     clients = [RedisClient.open(RedisConfig(url=redis_url)) for _ in range(2)]
     yield clients
     for client in clients:

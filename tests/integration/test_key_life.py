@@ -22,7 +22,7 @@ from cypher.auth.audit import Audit
 from cypher.clock import SystemClock
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
-from cypher.crypto.keyring import Algorithm, KeyRing, Purpose
+from cypher.crypto.keyring import Algorithm, KeyRing, Purpose, RotationPolicy
 from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.crypto.rotation import rotate
 from cypher.errors import OperatorError
@@ -72,7 +72,8 @@ class Instance:
 
     def retirement(self) -> Retirement:
         audit = Audit(self.clock, BlindIndex(self.ring))
-        return Retirement(db=self.db, ring=self.ring, audit=audit, clock=self.clock, delay=DELAY)
+        policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+        return Retirement(db=self.db, ring=self.ring, audit=audit, clock=self.clock, delay=DELAY, policy=policy)
 
 
 def life_on(config) -> type[RuleBasedStateMachine]:

@@ -19,7 +19,7 @@ from cypher.ephemeral.decisions import Hit
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.errors import OperatorError, RateLimited
 from cypher.settings import Limit
-from tests.factories import as_owner
+from tests.factories import as_owner, insert_person
 
 HOUR = timedelta(hours=1)
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.1"
@@ -43,14 +43,18 @@ CONFIG = LimitsConfig(
 class Desk:
     """Attempts and what stands counted."""
 
-    def __init__(self, limiter: RateLimiter, limits: RateLimits, review: LimitReview) -> None:
+    def __init__(self, limiter: RateLimiter, limits: RateLimits, review: LimitReview, audit: Audit) -> None:
         self.limiter = limiter
         self.limits = limits
         self.logins = LoginLimits(limits)
         self.review = review
+        self.audit = audit
 
     async def attempt(self, name: str = "alice", address: str = HERE, device: UUID | None = None) -> tuple[Hit, ...]:
-        return await self.logins.admit(name, source(address), device)
+        async def find() -> UUID | None:
+            return device
+
+        return await self.logins.admit(name, source(address), find)
 
     async def refused(self, name: str = "alice", address: str = HERE, device: UUID | None = None) -> RateLimited:
         with pytest.raises(RateLimited) as refusal:
@@ -76,8 +80,8 @@ def make_desk(db, redis, ring):
         index = BlindIndex(ring)
         audit = Audit(CLOCK, index)
         limiter = RateLimiter(redis, index, ring.epoch, CLOCK)
-        limits = RateLimits(limiter=limiter, config=config, db=db, audit=audit, clock=CLOCK)
-        return Desk(limiter, limits, LimitReview(limiter=limiter, config=config, db=db, audit=audit))
+        limits = RateLimits(limiter=limiter, config=config, audit=audit, clock=CLOCK)
+        return Desk(limiter, limits, LimitReview(limiter=limiter, config=config, db=db, audit=audit), audit)
 
     return make
 
@@ -214,7 +218,7 @@ async def test_a_finished_login_takes_back_its_own_attempt_and_no_other(desk):
 ENTRIES = "SELECT reason, outcome, retention, user_id, subject_index FROM audit_logs WHERE action = %s ORDER BY id"
 
 
-async def test_a_flood_of_refusals_is_one_entry_for_each_subject(make_desk, desk, ring, postgres_config):
+async def test_a_flood_of_refusals_is_one_entry_for_each_subject(make_desk, desk, ring, db, postgres_config):
     for number in range(5):
         await desk.attempt(address=f"203.0.113.{number}")
     instances = [desk, make_desk()]
@@ -223,8 +227,10 @@ async def test_a_flood_of_refusals_is_one_entry_for_each_subject(make_desk, desk
     await desk.attempt(name="bob")
     await desk.attempt(name="bob")
     await desk.refused(name="bob")
+    for instance in instances:
+        await instance.audit.flush(db)
     name = BlindIndex(ring).index
-    assert as_owner(postgres_config, ENTRIES, "auth.rate_limit.exceeded") == [
+    assert as_owner(postgres_config, ENTRIES, "abuse.rate_limit.exceeded") == [
         ("login-name", "failure", "short", None, name("alice", "audit_logs.subject")),
         ("login-name-address", "failure", "short", None, name("bob", "audit_logs.subject")),
     ]
@@ -241,7 +247,7 @@ async def test_without_postgresql_a_refusal_is_still_a_refusal(desk, db):
 # -- bad tokens ---------------------------------------------------------------------------------------------
 
 
-async def test_bad_tokens_are_counted_by_address_in_the_process_only(make_desk, desk, postgres_config):
+async def test_bad_tokens_are_counted_by_address_in_the_process_only(make_desk, desk, db, postgres_config):
     for address in (HERE, ELSEWHERE, HERE):
         await desk.limits.admit_bad_token(source(address))
     for _ in range(3):
@@ -250,7 +256,8 @@ async def test_bad_tokens_are_counted_by_address_in_the_process_only(make_desk, 
     await desk.limits.admit_bad_token(source(ELSEWHERE))
     await make_desk().limits.admit_bad_token(source())
     assert await desk.counted(Category.DEFAULT_ADDRESS, HERE) == 0
-    assert len(as_owner(postgres_config, ENTRIES, "auth.rate_limit.exceeded")) == 1
+    await desk.audit.flush(db)
+    assert len(as_owner(postgres_config, ENTRIES, "abuse.rate_limit.exceeded")) == 1
     await make_desk(replace(CONFIG, default_address=None)).limits.admit_bad_token(source())
 
 
@@ -289,7 +296,7 @@ async def test_the_list_says_how_many_are_counted_and_how_many_refused(desk):
         await desk.attempt()
     await desk.refused()
     await desk.attempt(name="bob")
-    listed = {item.category: item for item in await desk.review.list_categories()}
+    listed = {item.category: item for item in (await desk.review.list_categories()).items}
     assert list(listed) == list(Category)
     assert (listed[Category.LOGIN_NAME].subjects, listed[Category.LOGIN_NAME].refused) == (2, 0)
     assert (listed[Category.LOGIN_NAME_ADDRESS].subjects, listed[Category.LOGIN_NAME_ADDRESS].refused) == (2, 1)
@@ -317,3 +324,15 @@ def test_an_identifier_of_a_wrong_form_is_said_in_a_sentence(category, text):
 async def test_a_limit_that_is_off_has_nothing_to_show(desk):
     with pytest.raises(OperatorError, match="off"):
         await desk.review.show(Category.REFRESH_ADDRESS, HERE)
+
+
+async def test_a_reset_names_the_person_only_where_it_can_be_erased(desk, db, postgres_config):
+    person = await insert_person(db, "alice")
+    await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"ALICE {HERE}")
+    await desk.review.reset(Category.LOGIN_NAME, "nobody")
+    rows = as_owner(
+        postgres_config,
+        "SELECT user_id, subject_index IS NOT NULL FROM audit_logs WHERE action = %s ORDER BY id",
+        *RESET,
+    )
+    assert rows == [(person.id, False), (None, True)]

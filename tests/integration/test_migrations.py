@@ -187,6 +187,50 @@ def test_init_db_makes_role_and_database_once(servers, empty_postgres_config) ->
             connection.execute(f"DROP ROLE IF EXISTS {wanted.user}")
 
 
+@pytest.fixture
+def stranger(servers, empty_postgres_config):
+    """A role that may log in to the database and owns nothing."""
+    name = f"{empty_postgres_config.database}_stranger"
+    with servers.superuser() as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'stranger'")
+    password = Secret("stranger")
+    yield replace(empty_postgres_config, user=name, password=password, migration_user=None, migration_password=None)
+    with servers.superuser() as connection:
+        connection.execute(f"DROP DATABASE {empty_postgres_config.database} WITH (FORCE)")
+        connection.execute(f"DROP ROLE {name}")
+
+
+def test_a_role_that_does_not_own_the_database_is_told_whose_it_must_be(servers, stranger) -> None:
+    with pytest.raises(OperatorError, match=f"ALTER DATABASE {stranger.database} OWNER TO {stranger.user};"):
+        migrate(stranger)
+    with servers.superuser() as connection:
+        connection.execute(f"ALTER DATABASE {stranger.database} OWNER TO {stranger.user}")
+    assert migrate(stranger) == ALL
+
+
+def test_a_role_that_does_not_own_the_tables_is_told_so_and_changes_nothing(
+    servers, stranger, empty_postgres_config
+) -> None:
+    migrate(empty_postgres_config)
+    with servers.superuser() as connection:
+        connection.execute(f"ALTER DATABASE {stranger.database} OWNER TO {stranger.user}")
+    before = schema(empty_postgres_config)
+    with pytest.raises(OperatorError, match="hand over the tables"):
+        migrate(stranger)
+    assert schema(empty_postgres_config) == before
+
+
+def test_a_migration_that_postgresql_refuses_is_one_sentence_and_undone(empty_postgres_config) -> None:
+    with connect_as_owner(empty_postgres_config) as connection:
+        connection.execute("CREATE TABLE user_sessions (theirs TEXT)")
+    with pytest.raises(OperatorError, match=r"DuplicateTable \(SQLSTATE 42P07\)"):
+        migrate(empty_postgres_config)
+    assert pending_as_owner(empty_postgres_config) == ALL[1:]
+    with connect_as_owner(empty_postgres_config) as connection:
+        connection.execute("DROP TABLE user_sessions")
+    assert migrate(empty_postgres_config) == ALL[1:]
+
+
 def test_an_owner_who_may_not_grant_is_told_what_a_superuser_has_to_do(servers, empty_postgres_config) -> None:
     name = empty_postgres_config.database
     with servers.superuser() as connection:

@@ -6,14 +6,17 @@ from datetime import timedelta
 
 import pytest
 
+from cypher.auth.audit import Audit
 from cypher.clock import SystemClock
+from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.crypto.keyring import Algorithm, KeyRing, Purpose
 from cypher.crypto.rotation import rotate
+from cypher.maintenance import reencryption
 from cypher.maintenance.background import SETTLED, BackgroundReencryption
 from cypher.maintenance.reencryption import BATCH, Reencryption
-from cypher.repositories.sealed_columns import COLUMNS
-from tests.factories import METADATA, as_owner, hash_of, insert_family, insert_person, new_token
+from cypher.repositories.sealed_columns import COLUMNS, SealedColumn, SealedColumnsRepository
+from tests.factories import METADATA, as_owner, hash_of, insert_device, insert_family, insert_person, new_token
 
 CLOCK = SystemClock()
 #: The trail is append-only; its keys go with its partitions.
@@ -45,12 +48,15 @@ async def rows_by_key(db) -> dict[str, int]:
     return {key_id: sum(places.values()) for key_id, places in counts.items() if key_id.startswith("data-")}
 
 
-async def insert_everything(db, codec: FieldCodec, config, people: int = 1) -> list:
+async def insert_everything(db, people: int = 1) -> list:
     """Make people of whom every sealed column holds something."""
     made = []
     for _ in range(people):
         user = await insert_person(db)
-        family = await insert_family(db, user.id)
+        async with db.connection() as repos:
+            await repos.audit_subjects.make_secrets({user.id})
+        device_id = await insert_device(db, user.id)
+        family = await insert_family(db, user.id, device_id=device_id, fingerprint="fingerprint")
         async with db.transaction() as repos:
             await repos.refresh_tokens.rotate(
                 old_hash=hash_of(family.token),
@@ -60,18 +66,7 @@ async def insert_everything(db, codec: FieldCodec, config, people: int = 1) -> l
                 idle=timedelta(hours=1),
                 metadata=METADATA,
             )
-        for table, key, column, row in (
-            ("users", "id", "totp_secret", user.id),
-            ("user_sessions", "session_id", "device_fingerprint", family.session_id),
-        ):
-            sealed = await codec.seal(b"secret", Cell(table, column, row))
-            as_owner(
-                config,
-                f"UPDATE {table} SET {column} = %s, {column}_key_id = %s WHERE {key} = %s",
-                sealed.ciphertext,
-                sealed.key_id,
-                row,
-            )
+            assert await repos.factors.set_pending_secret(user.id, b"12345678901234567890")
         made.append((user, family, successor))
     return made
 
@@ -105,14 +100,14 @@ async def test_the_sweep_covers_every_column_that_names_a_key(postgres_config) -
 async def test_everything_moves_to_the_new_key_and_back_to_the_old_cipher(
     db, ring: KeyRing, codec: FieldCodec, postgres_config, make_run, algorithm: Algorithm | None
 ) -> None:
-    [(user, family, successor)] = await insert_everything(db, codec, postgres_config)
+    [(user, family, successor)] = await insert_everything(db)
     for cipher in (algorithm, Algorithm.FERNET):
         key_id = await rotated(ring, cipher)
         total = await make_run().remaining()
         done = await make_run().run()
         # A refresh token has its metadata, and the first of the two a successor.
         assert (done.moved, done.unopened) == (total, 0)
-        assert await assert_all_open(db, codec, key_id) == total == 9
+        assert await assert_all_open(db, codec, key_id) == total == 13
         assert await make_run().remaining() == 0
     async with db.connection() as repos:
         assert (await repos.users.get_user(user.id)).username == user.username
@@ -148,6 +143,38 @@ async def test_more_than_a_batch_moves_and_progress_is_told(db, ring, codec, mak
     assert set(await rows_by_key(db)) == {ring.primary(Purpose.DATA).id}
 
 
+async def test_batches_are_small_where_the_server_is_slow(
+    db, ring, codec, postgres_config, make_run, monkeypatch
+) -> None:
+    people = [await insert_person(db) for _ in range(64)]
+    as_owner(
+        postgres_config,
+        "CREATE FUNCTION dawdle() RETURNS TRIGGER LANGUAGE plpgsql"
+        " AS $$ BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END $$",
+    )
+    as_owner(postgres_config, "CREATE TRIGGER dawdle BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION dawdle()")
+    exchange, sizes = SealedColumnsRepository.exchange, []
+
+    async def noted(self, column, key_id, old, new) -> int:
+        sizes.append(len(old))
+        return await exchange(self, column, key_id, old, new)
+
+    monkeypatch.setattr(SealedColumnsRepository, "exchange", noted)
+    monkeypatch.setattr(reencryption, "BATCH", 32)
+    await rotated(ring)
+    assert (await make_run().run()).moved == 2 * len(people)
+    assert sizes[:3] == [32, 16, 8]
+    assert max(sizes[2:]) <= 16
+
+
+@pytest.mark.parametrize(
+    ("size", "locked_seconds", "following"),
+    [(500, 0.01, 500), (500, 0.06, 250), (250, 0.03, 250), (250, 0.01, 500), (3, 1.0, 1), (1, 1.0, 1), (1, 0.001, 2)],
+)
+def test_a_batch_is_as_large_as_the_one_before_allows(size: int, locked_seconds: float, following: int) -> None:
+    assert reencryption.next_size(size, locked_seconds) == following
+
+
 async def test_a_value_written_meanwhile_stays(
     db, ring: KeyRing, codec: FieldCodec, postgres_config, make_run, monkeypatch
 ) -> None:
@@ -171,8 +198,25 @@ async def test_a_value_written_meanwhile_stays(
     assert record == b"new record"
 
 
+@pytest.mark.parametrize("column", COLUMNS, ids=str)
+async def test_no_column_loses_a_value_that_was_written_after_it_was_read(
+    db, ring, codec, postgres_config, column: SealedColumn
+) -> None:
+    await insert_everything(db)
+    key_id = await rotated(ring)
+    async with db.transaction() as repos:
+        old = await repos.sealed_columns.list_stale(column, key_id, column.before_all, 10)
+    new = [codec.reseal(each.sealed, each.cell, ring.primary(Purpose.DATA)) for each in old]
+    written = f"UPDATE {column.table} SET {column.column} = 'written' WHERE {column.column} = %s"
+    as_owner(postgres_config, written, old[0].sealed.ciphertext)
+    async with db.transaction() as repos:
+        assert await repos.sealed_columns.exchange(column, key_id, old, new) == len(old) - 1
+    kept = f"SELECT {column.column}_key_id FROM {column.table} WHERE {column.column} = 'written'"
+    assert as_owner(postgres_config, kept) == [(old[0].sealed.key_id,)]
+
+
 async def test_runs_side_by_side_move_everything_once(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=20)
+    await insert_everything(db, people=20)
     key_id = await rotated(ring)
     total = await make_run().remaining()
     done = await asyncio.gather(*(make_run().run() for _ in range(4)))
@@ -181,7 +225,7 @@ async def test_runs_side_by_side_move_everything_once(db, ring, codec, postgres_
 
 
 async def test_an_interrupted_run_goes_on(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=3)
+    await insert_everything(db, people=3)
     key_id = await rotated(ring)
     total = await make_run().remaining()
 
@@ -202,7 +246,7 @@ async def test_an_interrupted_run_goes_on(db, ring, codec, postgres_config, make
 
 
 async def test_a_rotation_in_the_middle_takes_the_rest_along(db, ring, codec, postgres_config, make_run) -> None:
-    await insert_everything(db, codec, postgres_config, people=2)
+    await insert_everything(db, people=2)
     await rotated(ring)
     turned = []
 
@@ -217,7 +261,7 @@ async def test_a_rotation_in_the_middle_takes_the_rest_along(db, ring, codec, po
 async def test_what_does_not_open_stays_and_is_reported(
     db, ring, codec, postgres_config, make_run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    [(damaged, *_), (sound, *_)] = await insert_everything(db, codec, postgres_config, people=2)
+    [(damaged, *_), (sound, *_)] = await insert_everything(db, people=2)
     before = ring.primary(Purpose.DATA).id
     as_owner(postgres_config, "UPDATE users SET opaque_record = 'gAAAAA==' WHERE id = %s", damaged.id)
     as_owner(postgres_config, "UPDATE users SET totp_secret_key_id = 'data-x' WHERE id = %s", damaged.id)
@@ -232,8 +276,22 @@ async def test_what_does_not_open_stays_and_is_reported(
         assert (await repos.users.find_login_record(sound.username)) is not None
 
 
+async def test_many_forged_key_ids_hold_up_nobody_else(db, ring, codec, postgres_config, make_run) -> None:
+    sound, *damaged = [await insert_person(db) for _ in range(13)]
+    for number, user in enumerate(damaged):
+        as_owner(postgres_config, "UPDATE users SET username_key_id = %s WHERE id = %s", f"data-{number}", user.id)
+    key_id = await rotated(ring)
+    # One look at the store, not one a second for each: PostgreSQL ends a transaction that is idle for five.
+    async with asyncio.timeout(15):
+        done = await make_run().run()
+    assert (done.moved, done.unopened) == (2 + len(damaged), len(damaged))
+    assert (await rows_by_key(db))[key_id] == done.moved
+    async with db.connection() as repos:
+        assert (await repos.users.get_user(sound.id)).username == sound.username
+
+
 async def test_a_run_keeps_its_rate(db, ring, codec, postgres_config, make_run, monkeypatch) -> None:
-    await insert_everything(db, codec, postgres_config, people=10)
+    await insert_everything(db, people=10)
     await rotated(ring)
     slept = []
 
@@ -251,28 +309,31 @@ async def test_moving_is_not_counted_as_use(db, ring, leases, postgres_config) -
     key_id = await rotated(ring)
     assert (await Reencryption(db=db, ring=ring, codec=codec, clock=CLOCK).run()).moved == 2
     async with db.connection() as repos:
-        assert key_id not in await repos.deployment.list_operations()
+        assert (await repos.deployment.list_operations())[key_id] == 0
 
 
 @pytest.fixture
 def make_background(db, ring, make_run):
     def make(ahead: timedelta = SETTLED + timedelta(seconds=1), run=None) -> BackgroundReencryption:
-        return BackgroundReencryption(db=db, ring=ring, clock=Later(ahead), make=run or make_run)
+        audit = Audit(CLOCK, BlindIndex(ring))
+        return BackgroundReencryption(db=db, ring=ring, audit=audit, clock=Later(ahead), make=run or make_run)
 
     return make
 
 
 async def test_the_background_sweeps_once_for_a_new_key(db, ring, codec, postgres_config, make_background) -> None:
-    await insert_everything(db, codec, postgres_config)
+    await insert_everything(db)
     background = make_background()
     assert await background.sweep() is None  # one key only
     await rotated(ring)
     assert await make_background(timedelta(0)).sweep() is None  # others may still seal under the one before
-    assert (await background.sweep()).moved == 9
+    assert (await background.sweep()).moved == 13
     assert await background.sweep() is None
     key_id = await rotated(ring)
-    assert (await background.sweep()).moved == 9
+    assert (await background.sweep()).moved == 13
     await assert_all_open(db, codec, key_id)
+    recorded = "SELECT count(*) FROM audit_logs WHERE action = 'crypto.reencryption.completed'"
+    assert as_owner(postgres_config, recorded) == [(2,)]
 
 
 async def test_one_instance_at_a_time_sweeps_in_the_background(db, ring, codec, make_run, make_background) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,16 +12,18 @@ from cypher.auth.naming import hold_names
 from cypher.clock import SystemClock, new_id
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import FieldCodec
-from cypher.crypto.keyring import KeyRing, Purpose, State
+from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State
 from cypher.crypto.keystore import DirectoryKeyStore
-from cypher.errors import KeyStoreRefused, KeysUnavailable, NamesBusy
+from cypher.errors import KeyStoreRefused, KeysUnavailable, NamesBusy, OperatorError
 from cypher.maintenance.key_identity import note_ring
 from cypher.maintenance.reindexing import Reindexing
+from cypher.maintenance.retirement import Retirement
 from cypher.postgres import Database
 from cypher.repositories import repositories_over
 from cypher.repositories.deployment import Identity
+from cypher.repositories.indexed_columns import COLUMNS
 from tests.conftest import MASTER_PASSWORD
-from tests.factories import as_owner, insert_person
+from tests.factories import as_owner, connect_as_owner, insert_device, insert_family, insert_person
 
 CLOCK = SystemClock()
 
@@ -72,7 +75,12 @@ async def test_everybody_is_found_under_the_new_key_alone(db, ring: KeyRing, run
     before = as_owner(postgres_config, "SELECT username_index FROM users ORDER BY id")
     told = []
     key_id = await run.run(lambda column, rows: told.append((column, rows)))
-    assert told == [("users.username", 5), ("users.username", 5)]
+    assert told == [
+        ("users.username", 5),
+        ("users.username", 5),
+        ("devices.fingerprint", 0),
+        ("user_sessions.device_fingerprint", 0),
+    ]
     assert ring.primary(Purpose.INDEX).id == key_id
     assert [key.state for key in ring.live(Purpose.INDEX)] == [State.ACTIVE, State.DECRYPT_ONLY]
     after = as_owner(postgres_config, "SELECT username_index FROM users ORDER BY id")
@@ -212,6 +220,30 @@ async def test_racing_registrations_give_each_name_once(
     assert all([await found(their_db, name) for name in names])
 
 
+async def test_an_index_key_stays_while_a_name_is_found_by_it_alone(
+    db, ring: KeyRing, run: Reindexing, postgres_config
+) -> None:
+    policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+    audit = Audit(CLOCK, BlindIndex(ring))
+    retirement = Retirement(db=db, ring=ring, audit=audit, clock=CLOCK, delay=timedelta(0), policy=policy)
+    people = [await insert_person(db) for _ in range(3)]
+    old = ring.primary(Purpose.INDEX).id
+    before = as_owner(postgres_config, "SELECT username_index FROM users WHERE id = %s", people[0].id)[0][0]
+    await run.run()
+    moved = as_owner(postgres_config, "SELECT username_index FROM users WHERE id = %s", people[0].id)[0][0]
+    for change, count in (
+        (f"username_index = '\\x{before.hex()}'", 1),  # whatever has left it under the old key
+        (f"username_index = '\\x{moved.hex()}', username = 'gAAAAA=='", 1),  # under which, nobody can tell
+    ):
+        as_owner(postgres_config, f"UPDATE users SET {change} WHERE id = %s", people[0].id)
+        with pytest.raises(OperatorError, match=rf"{old} is needed: {count} in users\.username_index"):
+            await retirement.destroy(old)
+    as_owner(postgres_config, "DELETE FROM users WHERE id = %s", people[0].id)
+    await retirement.destroy(old)
+    assert [key.state for key in ring.live(Purpose.INDEX)] == [State.ACTIVE]
+    assert await found(db, people[1].username)
+
+
 async def test_a_name_that_does_not_open_keeps_its_index(db, ring, run, postgres_config, caplog) -> None:
     damaged, sound = await insert_person(db), await insert_person(db)
     as_owner(postgres_config, "UPDATE users SET username = 'gAAAAA==' WHERE id = %s", damaged.id)
@@ -220,6 +252,16 @@ async def test_a_name_that_does_not_open_keeps_its_index(db, ring, run, postgres
     assert await found(db, sound.username)
     async with db.connection() as repos:
         assert await repos.users.find_login_record(damaged.username) is not None
+
+
+async def test_many_forged_key_ids_hold_up_no_other_name(db, ring, run, postgres_config) -> None:
+    sound, *damaged = [await insert_person(db) for _ in range(13)]
+    for number, user in enumerate(damaged):
+        as_owner(postgres_config, "UPDATE users SET username_key_id = %s WHERE id = %s", f"data-{number}", user.id)
+    async with asyncio.timeout(15):
+        await run.run()
+    assert await found(db, sound.username)
+    assert await register(db, ring, "somebody else")
 
 
 async def test_a_name_is_never_looked_up_with_a_ring_that_may_be_old(db, ring, known, tmp_path) -> None:
@@ -241,3 +283,102 @@ async def test_a_newer_ring_is_noted_before_anything_moves(db, ring, run, postgr
     async with db.transaction() as repos:
         await note_ring(repos.deployment, ring)
     assert as_owner(postgres_config, "SELECT generation FROM key_store_identity") == [(3,)]
+
+
+# -- devices, which logins go on writing ---------------------------------------------------------------------
+
+INDEXES = "SELECT fingerprint_index FROM devices UNION SELECT device_fingerprint_index FROM user_sessions"
+
+
+async def login_from(database, user_id, fingerprint: str):
+    """Do what the end of a login does with the device."""
+    async with database.transaction() as repos:
+        assert await repos.users.hold_user(user_id)
+        known = await repos.devices.see_fingerprint(user_id, fingerprint)
+        return known or await repos.devices.insert_device(
+            device_id=new_id(CLOCK), user_id=user_id, fingerprint=fingerprint, name=None, info=None
+        )
+
+
+def test_every_column_with_an_index_is_moved_but_the_trails(postgres_config) -> None:
+    rows = as_owner(
+        postgres_config,
+        "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+        " AND a.attnum > 0 AND NOT a.attisdropped AND a.attname LIKE '%\\_index'",
+    )
+    indexed = {(str(table), str(column).removesuffix("_index")) for table, column in rows}
+    assert indexed - {("audit_logs", "subject")} == {(column.table, column.column) for column in COLUMNS}
+
+
+async def test_every_device_is_found_under_the_new_key_alone(db, ring: KeyRing, run: Reindexing, postgres_config):
+    people = [(await insert_person(db)).id for _ in range(3)]
+    devices = {(user_id, name): await insert_device(db, user_id, name) for user_id in people for name in ("a", "b")}
+    for (user_id, name), device_id in devices.items():
+        await insert_family(db, user_id, device_id=device_id, fingerprint=name)
+    await insert_family(db, people[0])  # a login that named no device
+    before = as_owner(postgres_config, INDEXES)
+    old = ring.primary(Purpose.INDEX)
+    await run.run()
+    after = as_owner(postgres_config, INDEXES)
+    assert len(after) == len(before) == 13
+    assert set(before) & set(after) == {(None,)}
+    ring.change(lambda stored: stored.with_key(_destroyed(stored, old.id)))
+    for (user_id, name), device_id in devices.items():
+        assert await login_from(db, user_id, name) == device_id
+
+
+async def test_logins_that_race_with_it_find_each_device_once(
+    db, ring: KeyRing, run: Reindexing, elsewhere, postgres_config
+) -> None:
+    theirs, their_db = elsewhere
+    user_id = (await insert_person(db)).id
+    done, found = asyncio.Event(), {}
+
+    async def logging_in(database, its_ring: KeyRing) -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            try:
+                device_id = await login_from(database, user_id, name := f"print-{number % 15}")
+            except KeysUnavailable:
+                its_ring.reload()
+                continue
+            found.setdefault(name, set()).add(device_id)
+
+    # A run waits until every process has seen the key: a second is enough for these two.
+    patient = Reindexing(db=db, ring=ring, audit=Audit(CLOCK, BlindIndex(ring)), clock=CLOCK, settle_seconds=1)
+    racing = [asyncio.create_task(logging_in(*who)) for who in ((db, ring), (their_db, theirs)) * 2]
+
+    async def looking() -> None:
+        while not done.is_set():
+            await asyncio.to_thread(theirs.reload)
+            await asyncio.sleep(0.05)
+
+    racing.append(asyncio.create_task(looking()))
+    for _ in range(2):
+        await patient.run()
+    done.set()
+    await asyncio.gather(*racing)
+    assert len(found) == 15
+    assert [ids for ids in found.values() if len(ids) > 1] == []
+    assert as_owner(postgres_config, "SELECT count(*) FROM devices") == [(15,)]
+    keys = [key.id for key in ring.live(Purpose.INDEX)]
+    active = ring.primary(Purpose.INDEX)
+    for key_id in set(keys) - {active.id}:
+        ring.change(lambda stored, key_id=key_id: stored.with_key(_destroyed(stored, key_id)))
+    # What was written under a key before has been moved as well.
+    assert {await login_from(db, user_id, name) for name in found} == {ids.pop() for ids in found.values()}
+
+
+async def test_a_login_that_holds_a_row_for_long_is_waited_for(db, ring, run, postgres_config) -> None:
+    user_id = (await insert_person(db)).id
+    device_id = await insert_device(db, user_id)
+    with connect_as_owner(postgres_config) as holder:
+        with holder.transaction():
+            holder.execute("SELECT FROM devices WHERE id = %s FOR UPDATE", [device_id])
+            running = asyncio.create_task(run.run())
+            await asyncio.sleep(0.8)  # longer than a lock is waited for
+            assert not running.done()
+        await running
+    assert await login_from(db, user_id, "fingerprint") == device_id

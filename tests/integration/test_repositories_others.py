@@ -31,7 +31,7 @@ def entry(**changes: object) -> AuditEntry:
         severity="info",
         actor_type="user",
         actor_id=None,
-        user_id=uuid4(),
+        user_id=None,
         session_id=None,
         request_id="request-1",
         subject_index=None,
@@ -125,7 +125,7 @@ async def test_use_is_noted_once_a_minute(db, postgres_config):
 async def test_an_entrys_details_are_sealed_and_all_of_it_is_hashed(db, postgres_config, ring, codec):
     made = entry(subject_index=b"0" * 16, reason="because")
     async with db.connection() as repos:
-        await repos.audit.insert_entry(made)
+        await repos.audit.insert_entries([made], {})
     row = as_owner(
         postgres_config,
         "SELECT details, details_key_id, entry_hash, entry_hash_key_id, xid IS NOT NULL, a::text FROM audit_logs a",
@@ -149,7 +149,7 @@ async def test_an_entrys_details_are_sealed_and_all_of_it_is_hashed(db, postgres
         {"action": "auth.login.succeede"},
         {"reason": ""},
         {"actor_id": "request-1", "request_id": None},
-        {"user_id": None},
+        {"user_id": UUID(int=7)},
         {"user_id": None, "session_id": UUID(int=7)},
         {"subject_index": b""},
         {"action": "auth.login.succeededs", "outcome": "uccess"},
@@ -157,7 +157,7 @@ async def test_an_entrys_details_are_sealed_and_all_of_it_is_hashed(db, postgres
     ids=str,
 )
 def test_no_two_entries_have_one_encoding(change):
-    made, sealed = entry(user_id=UUID(int=7)), Sealed("ciphertext", "key")
+    made, sealed = entry(), Sealed("ciphertext", "key")
     assert canonical(made, sealed) != canonical(replace(made, **change), sealed)
     assert canonical(made, sealed) != canonical(made, Sealed("ciphertextk", "ey"))
 
@@ -168,7 +168,7 @@ async def test_an_entry_of_a_month_without_a_partition_is_refused_and_its_change
     async def change() -> None:
         async with db.transaction() as repos:
             await repos.deployment.insert_data_key("data-1")
-            await repos.audit.insert_entry(entry(occurred_at=far))
+            await repos.audit.insert_entries([entry(occurred_at=far)], {})
 
     with pytest.raises(QueryFailed):
         await change()
@@ -178,10 +178,10 @@ async def test_an_entry_of_a_month_without_a_partition_is_refused_and_its_change
 
 async def test_entries_go_to_the_class_they_are_of(db, postgres_config):
     async with db.connection() as repos:
-        await repos.audit.insert_entry(entry())
-        await repos.audit.insert_entry(entry(retention="short"))
+        await repos.audit.insert_entries([entry()], {})
+        await repos.audit.insert_entries([entry(retention="short")], {})
         with pytest.raises(QueryFailed):
-            await repos.audit.insert_entry(entry(retention="forever"))
+            await repos.audit.insert_entries([entry(retention="forever")], {})
     assert as_owner(postgres_config, "SELECT count(*) FROM audit_logs_long") == [(1,)]
     assert as_owner(postgres_config, "SELECT count(*) FROM audit_logs_short") == [(1,)]
 
@@ -242,6 +242,6 @@ async def test_a_person_or_an_entry_makes_a_database_one_with_sealed_rows(db, ot
     other = await Database.open(other_postgres_config, db._over)
     async with other.connection() as repos:
         assert not await repos.deployment.has_sealed_rows()
-        await repos.audit.insert_entry(entry())
+        await repos.audit.insert_entries([entry()], {})
         assert await repos.deployment.has_sealed_rows()
     await other.close()

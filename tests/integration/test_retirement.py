@@ -16,16 +16,19 @@ from cypher.auth.audit import Audit
 from cypher.clock import SystemClock
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
-from cypher.crypto.keyring import KeyRing, Purpose, State, UnknownKey
-from cypher.crypto.rotation import rotate
-from cypher.errors import OperatorError
+from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State, UnknownKey
+from cypher.crypto.keystore import DirectoryKeyStore
+from cypher.crypto.rotation import NOTICE, keep_by_age, rotate
+from cypher.errors import OperatorError, PostgresUnavailable, TrailRefused
 from cypher.maintenance.reencryption import Reencryption
 from cypher.maintenance.retirement import Retirement
 from cypher.repositories.deployment import DeploymentRepository
+from cypher.repositories.sealed_columns import SealedColumnsRepository
 from tests.conftest import MASTER_PASSWORD
 from tests.factories import as_owner, for_a_child, insert_family, insert_person
 
 DELAY = timedelta(seconds=600)
+POLICY = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
 
 
 class MovedClock(SystemClock):
@@ -44,7 +47,8 @@ def clock() -> MovedClock:
 
 @pytest.fixture
 def retirement(db, ring: KeyRing, clock: MovedClock) -> Retirement:
-    return Retirement(db=db, ring=ring, audit=Audit(clock, BlindIndex(ring)), clock=clock, delay=DELAY)
+    audit = Audit(clock, BlindIndex(ring))
+    return Retirement(db=db, ring=ring, audit=audit, clock=clock, delay=DELAY, policy=POLICY)
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ async def test_the_first_setup_stays_and_a_later_one_goes_with_its_last_person(
     first = ring.primary(Purpose.OPAQUE).id
     user = await insert_person(db)
     setups = [rotate(ring, Purpose.OPAQUE, secret=os.urandom(128)).id for _ in range(2)]
-    clock.ahead = DELAY
+    clock.ahead = POLICY.afterlife(Purpose.OPAQUE)
     with pytest.raises(OperatorError, match="first setup"):
         await retirement.destroy(first)
     as_owner(postgres_config, "UPDATE users SET opaque_setup_id = %s", setups[0])
@@ -119,6 +123,50 @@ async def test_the_first_setup_stays_and_a_later_one_goes_with_its_last_person(
     as_owner(postgres_config, "DELETE FROM users WHERE id = %s", user.id)
     await retirement.destroy(setups[0])
     assert [key.id for key in ring.live(Purpose.OPAQUE)] == [setups[1], first]
+
+
+async def test_no_key_is_destroyed_without_an_entry_in_the_trail(
+    ring: KeyRing, retirement: Retirement, clock: MovedClock, file, postgres_config, monkeypatch
+) -> None:
+    old, _ = ring.primary(Purpose.DATA).id, await rotated(ring)
+    clock.ahead = DELAY
+    before = file.read_bytes()
+    as_owner(postgres_config, "REVOKE INSERT ON audit_logs FROM cypher_service")
+    with pytest.raises(TrailRefused):
+        await retirement.destroy(old)
+    assert file.read_bytes() == before
+    as_owner(postgres_config, "GRANT INSERT ON audit_logs TO cypher_service")
+    with monkeypatch.context() as crash:
+        crash.setattr(DirectoryKeyStore, "write", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await retirement.destroy(old)
+    assert file.read_bytes() == before
+    assert as_owner(postgres_config, "SELECT count(*) FROM audit_logs WHERE action = 'crypto.key.destroyed'") == [(1,)]
+    await retirement.destroy(old)
+    assert states(ring)[old] is State.DESTROYED
+
+
+@pytest.mark.parametrize("purpose", [Purpose.SIGNING, Purpose.CACHE, Purpose.OPAQUE])
+async def test_a_key_stays_while_a_token_a_cached_value_or_a_registration_may_need_it(
+    ring: KeyRing, retirement: Retirement, clock: MovedClock, file, purpose: Purpose
+) -> None:
+    secret = os.urandom(128) if purpose is Purpose.OPAQUE else None
+    if purpose is Purpose.OPAQUE:
+        rotate(ring, purpose, secret=secret)  # the first setup stays for ever
+    old = ring.primary(purpose).id
+    rotate(ring, purpose, secret=secret)
+    if purpose is Purpose.SIGNING:
+        clock.ahead = NOTICE
+        keep_by_age(ring, clock.now(), POLICY)
+    # What was made in the last second before it was replaced lives for an hour.
+    clock.ahead += DELAY
+    before = file.read_bytes()
+    with pytest.raises(OperatorError, match="what it has made is gone then"):
+        await retirement.destroy(old)
+    assert file.read_bytes() == before
+    clock.ahead += POLICY.afterlife(purpose) - DELAY
+    await retirement.destroy(old)
+    assert states(ring)[old] is State.DESTROYED
 
 
 async def test_a_key_that_is_met_again_between_the_counts_stays(
@@ -143,6 +191,50 @@ async def test_a_key_that_is_met_again_between_the_counts_stays(
     with pytest.raises(OperatorError, match=r"1 in users\.opaque_record"):
         await retirement.destroy(old.id)
     assert states(ring)[old.id] is State.DECRYPT_ONLY
+
+
+async def test_a_sweep_that_waited_long_for_its_rows_moves_none_to_a_destroyed_key(
+    db, ring: KeyRing, codec: FieldCodec, retirement: Retirement, clock: MovedClock, postgres_config, monkeypatch
+) -> None:
+    user = await insert_person(db)
+    first, second = ring.primary(Purpose.DATA).id, await rotated(ring)
+    listed = SealedColumnsRepository.list_stale
+
+    async def outlast(self, column, key_id: str, *given):
+        cells = await listed(self, column, key_id, *given)
+        if key_id == second and states(ring)[second] is State.ACTIVE:
+            # A table so large that another key takes over meanwhile, and this one, with no row yet, is destroyed.
+            await rotated(ring)
+            clock.ahead = DELAY
+            await retirement.destroy(second)
+        return cells
+
+    monkeypatch.setattr(SealedColumnsRepository, "list_stale", outlast)
+    done = await Reencryption(db=db, ring=ring, codec=codec, clock=clock).run()
+    assert (done.moved, done.unopened) == (2, 0)
+    assert states(ring)[second] is State.DESTROYED
+    async with db.connection() as repos:
+        assert (await repos.users.get_user(user.id)).username == user.username
+        assert not {first, second} & (await repos.sealed_columns.count_rows()).keys()
+
+
+async def test_a_key_is_taken_from_sealing_only_when_no_sweep_is_about_to_write_under_it(
+    db, ring: KeyRing, postgres_config
+) -> None:
+    key_id = ring.primary(Purpose.DATA).id
+    async with db.connection() as repos:
+        assert not await repos.deployment.hold_data_key(key_id)  # it was not noted yet
+        await repos.deployment.insert_data_key(key_id)
+    async with db.transaction() as sweeping, db.connection() as repos:
+        assert await sweeping.deployment.hold_data_key(key_id)
+        # Nobody who seals is held up, and no other sweep.
+        assert await repos.deployment.reserve_operations(key_id, 1, None)
+        assert await repos.deployment.hold_data_key(key_id)
+        with pytest.raises(PostgresUnavailable):  # the lock is not given within half a second
+            await repos.deployment.retire_key(key_id)
+    async with db.connection() as repos:
+        await repos.deployment.retire_key(key_id)
+        assert not await repos.deployment.hold_data_key(key_id)
 
 
 WRITER = """

@@ -126,10 +126,6 @@ async def test_buried_session_is_a_tombstone_that_no_fill_and_no_marker_replaces
     assert 330_000 < await raw.pttl(key_of(epoch, other)) <= 360_000
 
 
-async def test_burying_nobody_does_nothing(cache: SessionCache) -> None:
-    await cache.bury([], LIFETIME)
-
-
 async def test_tombstone_survives_every_race_with_fills_and_markers(
     client: RedisClient, codec: FieldCodec, epoch: str, clock: HandClock, document: SessionDocument
 ) -> None:
@@ -280,7 +276,9 @@ async def test_memo_does_not_outlive_what_redis_holds(
     assert await cache.get(document.id) is None
 
 
-async def test_without_redis_every_call_says_so(codec: FieldCodec, clock: HandClock, document: SessionDocument) -> None:
+async def test_without_redis_every_call_says_so_but_burying_nobody(
+    codec: FieldCodec, clock: HandClock, document: SessionDocument
+) -> None:
     client = RedisClient.open(RedisConfig(url="unix:///nonexistent/redis.sock"))
     cache = SessionCache(client, codec, "epoch123", clock)
     for call in (
@@ -291,4 +289,5 @@ async def test_without_redis_every_call_says_so(codec: FieldCodec, clock: HandCl
     ):
         with pytest.raises(RedisUnavailable):
             await call
+    await cache.bury([], LIFETIME)
     await client.close()

@@ -50,9 +50,10 @@ def test_no_query_selects_a_star(query: Query) -> None:
 async def test_every_sealed_column_comes_with_the_id_of_its_key(connection, query: Query) -> None:
     columns = {attribute.name for attribute in (await connection.prepare(query.sql)).get_attributes()}
     every = await connection.fetch(
-        "SELECT DISTINCT column_name FROM information_schema.columns WHERE column_name LIKE '%\\_key\\_id'"
+        "SELECT table_name, column_name FROM information_schema.columns WHERE column_name LIKE '%\\_key\\_id'"
     )
-    sealed = {row["column_name"].removesuffix("_key_id") for row in every}
+    words = set(re.findall(r"\w+", query.sql))
+    sealed = {row["column_name"].removesuffix("_key_id") for row in every if row["table_name"] in words}
     assert {f"{column}_key_id" for column in columns & sealed} <= columns
 
 
@@ -74,7 +75,8 @@ async def test_every_sealed_column_stands_beside_its_key_and_every_constraint_ha
     names = {(row["table_name"], row["column_name"]) for row in columns}
     keys = {(table, column) for table, column in names if column.endswith("_key_id")}
     assert len(keys) >= 8
-    assert {(table, column.removesuffix("_key_id")) for table, column in keys} <= names
+    # What the key of a seal has made is a signature, and called so.
+    assert {(table, column.removesuffix("_key_id")) for table, column in keys} - {("audit_seals", "signing")} <= names
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from cypher.config import Config, Secret, load
 from cypher.config.factors import FactorLimits
 from cypher.config.limits import Category, LimitsConfig
+from cypher.config.redis import RedisServers, servers_of
+from cypher.crypto.keyring import RotationPolicy
 from cypher.errors import SettingsRefused
 from cypher.settings import Limit
 
@@ -70,6 +72,15 @@ def test_without_any_setting_everything_is_embedded() -> None:
     assert config.keys.path == Path(".cypher/keys")
     assert config.http.public_origin == config.http.access_token_audience == "http://127.0.0.1:8080"
     assert config.registration == "open"
+
+
+def test_nothing_in_redis_and_no_access_token_outlives_what_keys_wait_for() -> None:
+    policy = RotationPolicy(age=timedelta(days=90), operations=1_000_000)
+    assert policy.redis_life == policy.token_life == timedelta(seconds=3600)
+    names = re.findall(r"^#([A-Z_]+_(?:FLOW|CACHE|TOKEN)_SECONDS)=", EXAMPLE.read_text(), re.M)
+    assert len(names) >= 4
+    for name in names:
+        assert f"{name} must be a whole number" in problems({name: "3601"})
 
 
 def test_defaults_are_those_of_the_security_design() -> None:
@@ -265,6 +276,15 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("REDIS_URL", "redis://"),
         ("REDIS_URL", "unix://"),
         ("REDIS_URL", "redis://cache?socket_timeout=99"),
+        ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis+sentinel://a:1,b:2"),
+        ("REDIS_URL", "redis+sentinel://a:1,:2/primary"),
+        ("REDIS_URL", "redis+sentinel://a:1,b:port/primary"),
+        ("REDIS_URL", "redis+sentinel://a:1/primary/first"),
+        ("REDIS_URL", "redis+cluster://a:1,b:2/1"),
+        ("REDIS_URL", "redis+cluster://"),
+        ("REDIS_URL", "redis+cluster://a?socket_timeout=99"),
+        ("REDIS_URL", "redis+nowhere://a"),
         ("LOG_FORMAT", "xml"),
         ("MFA_FLOW_SECONDS", "0"),
         ("REAUTHENTICATION_SECONDS", "86401"),
@@ -295,6 +315,31 @@ def test_redis_urls(url: str) -> None:
     config = load({"REDIS_URL": url, "REDIS_PASSWORD": "p"}, None)
     assert config.redis.url == url
     assert config.redis.password == Secret("p")
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        (
+            "redis+cluster://a,b:7001",
+            RedisServers(nodes=(("a", 6379), ("b", 7001)), primary=None, each="redis://a:6379/"),
+        ),
+        (
+            "rediss+sentinel://u@[::1]:1,b/main/2?ssl_ca_certs=/ca",
+            RedisServers(
+                nodes=(("::1", 1), ("b", 26379)), primary="main", each="rediss://u@[::1]:1/2?ssl_ca_certs=/ca"
+            ),
+        ),
+        ("redis://a,b", None),
+    ],
+)
+def test_urls_of_several_servers(url: str, servers: RedisServers | None) -> None:
+    assert servers_of(url) == servers
+
+
+def test_the_password_of_several_servers_is_kept_apart() -> None:
+    config = load({"REDIS_URL": "redis+sentinel://u:hidden%2F@a:1,b:2/main"}, None).redis
+    assert (config.url, config.password) == ("redis+sentinel://u@a:1,b:2/main", Secret("hidden/"))
 
 
 def test_addresses_of_version_6_are_bracketed() -> None:
@@ -374,3 +419,110 @@ def test_what_is_no_limit_is_refused_and_nothing_runs_without_one(text: str) -> 
 def test_a_known_device_is_given_what_a_name_at_an_address_is_given() -> None:
     limits = load({}, None).limits
     assert limits.of(Category.LOGIN_DEVICE) == limits.of(Category.LOGIN_NAME_ADDRESS)
+
+
+# -- operators ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "port"),
+    [
+        ({}, "127.0.0.1", 8090),
+        ({"PORT": "9000"}, "127.0.0.1", 9010),
+        ({"ADMIN_PORT": "1", "ADMIN_HOST": "10.0.0.1"}, "10.0.0.1", 1),
+        ({"ADMIN_PORT": "off"}, "127.0.0.1", None),
+        ({"ADMIN_PORT": " OFF ", "PORT": "65535"}, "127.0.0.1", None),
+    ],
+)
+def test_operators_are_answered_beside_the_public_port_or_nowhere(
+    settings: dict[str, str], host: str, port: int | None
+) -> None:
+    config = load(settings, None)
+    assert (config.operators.host, config.operators.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ADMIN_PORT": "0"},
+        {"ADMIN_PORT": "65536"},
+        {"ADMIN_PORT": "none"},
+        {"ADMIN_PORT": "8080"},
+        {"PORT": "8090", "ADMIN_PORT": "8090"},
+        {"PORT": "65526"},
+    ],
+)
+def test_operators_are_never_answered_on_the_public_port_or_on_none(settings: dict[str, str]) -> None:
+    [problem] = problems(settings).splitlines()
+    assert problem.startswith("ADMIN_PORT must ")
+
+
+# -- recovery -------------------------------------------------------------------------------------------------
+
+WEBHOOK = {"RECOVERY_WEBHOOK": "https://mailer.example.com/hook?key=hidden-key", "RECOVERY_WEBHOOK_SECRET": "s" * 32}
+
+
+def test_a_webhook_is_off_by_default_and_needs_a_secret_that_shows_itself_nowhere() -> None:
+    assert load({}, None).recovery.webhook is None
+    webhook = load(WEBHOOK, None).recovery.webhook
+    assert webhook is not None
+    assert webhook.url.reveal() == WEBHOOK["RECOVERY_WEBHOOK"]
+    assert webhook.secret.reveal() == "s" * 32
+    assert "hidden-key" not in repr(webhook)
+    assert "sss" not in repr(webhook)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"RECOVERY_WEBHOOK_SECRET": ""}, "RECOVERY_WEBHOOK needs a RECOVERY_WEBHOOK_SECRET of 32"),
+        ({"RECOVERY_WEBHOOK_SECRET": "hidden-short"}, "RECOVERY_WEBHOOK needs a RECOVERY_WEBHOOK_SECRET of 32"),
+        ({"RECOVERY_WEBHOOK": ""}, "RECOVERY_WEBHOOK_SECRET is set without RECOVERY_WEBHOOK"),
+        ({"RECOVERY_WEBHOOK": "hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "ftp://hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https:///hidden-key"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https://host:hidden-key/"}, "RECOVERY_WEBHOOK must be a URL"),
+        ({"RECOVERY_WEBHOOK": "https://[hidden-key/"}, "RECOVERY_WEBHOOK must be a URL"),
+    ],
+)
+def test_a_webhook_that_cannot_serve_is_refused_without_its_value(changes: dict[str, str], said: str) -> None:
+    listed = problems({**WEBHOOK, **changes})
+    assert listed.startswith(said)
+    assert "hidden" not in listed
+
+
+# -- the audit trail ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ("off", None),
+        ("OFF", None),
+        ("stdout", "stdout"),
+        ("/var/lib/elsewhere/checkpoints", Path("/var/lib/elsewhere/checkpoints")),
+        ("checkpoints.jsonl", Path("checkpoints.jsonl")),
+        ("https://hooks.example.com/x?token=hidden", "https://hooks.example.com/x?token=hidden"),
+    ],
+)
+def test_checkpoints_go_where_the_setting_says(value: str, place: object) -> None:
+    assert load({**SERVERS, "AUDIT_CHECKPOINT": value}, None).audit.checkpoint == place
+
+
+def test_checkpoints_go_to_a_file_beside_embedded_servers_and_nowhere_else_unasked() -> None:
+    assert load({}, None).audit.checkpoint == Path(".cypher/audit-checkpoints.jsonl")
+    assert load({"EMBEDDED_PATH": "/x"}, None).audit.checkpoint == Path("/x/audit-checkpoints.jsonl")
+    assert load(SERVERS, None).audit.checkpoint is None
+
+
+@pytest.mark.parametrize("value", ["ftp://hidden", "https://", "http://[hidden", "://hidden"])
+def test_a_place_for_checkpoints_that_is_none_is_refused_unseen(value: str) -> None:
+    refused = problems({**SERVERS, "AUDIT_CHECKPOINT": value})
+    assert "AUDIT_CHECKPOINT must be" in refused
+    assert "hidden" not in refused
+
+
+@pytest.mark.parametrize("days", ["29", "3651", "x"])
+def test_the_trail_is_kept_for_a_sensible_time(days: str) -> None:
+    assert "AUDIT_RETENTION_DAYS" in problems({**SERVERS, "AUDIT_RETENTION_DAYS": days})
+    assert load(SERVERS, None).audit.retention_days == 400

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,19 @@ from cypher.auth.types import SessionView
 from cypher.errors import CypherError
 from cypher.web.encoding import opaque_message, to_base64url
 from cypher.web.endpoint import Endpoint, endpoint
-from cypher.web.errors import OAUTH_PREFIX
+from cypher.web.errors import OAUTH_PREFIX, status_of
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.document import Document
 from cypher.web.openapi.page import render
+from cypher.web.operators.routes import ROUTES as OPERATORS
 from cypher.web.routes import ROUTES, Counted, Needs, Route
 from cypher.web.schema import LoginFinish, LoginStart, Revoked
 from tests.contract import Contract
 
 HANDLERS = Path(__file__).parents[2] / "cypher" / "web" / "handlers"
-#: Of answers that belong to no route: another method, a preflight.
-BEYOND_THE_TABLE = {"method_not_allowed", "origin_not_allowed"}
+#: Of answers that belong to no route: another method. Of a preflight's, only operators' routes answer the same.
+#: Of answers that belong to no route: another method.
+BEYOND_THE_TABLE = {"method_not_allowed"}
 #: Families, which are never raised themselves.
 FAMILIES = {"error", "forbidden", "conflict"}
 
@@ -134,9 +137,14 @@ def codes_in(part: object) -> Iterator[str]:
             yield from codes_in(inner)
 
 
+def is_answered(kind: type[CypherError]) -> bool:
+    """Tell whether an error ever is an answer of its own: what only its operator can mend is 503."""
+    return not issubclass(kind, errors.OperatorError) or status_of(kind) is not HTTPStatus.SERVICE_UNAVAILABLE
+
+
 def test_every_code_is_declared_by_some_route(document: dict[str, Any]) -> None:
-    known = {kind.code for kind in all_kinds(CypherError) if not issubclass(kind, errors.OperatorError)}
-    declared = set(codes_in(document))
+    known = {kind.code for kind in all_kinds(CypherError) if is_answered(kind)}
+    declared = set(codes_in(document)) | set(codes_in(written(describe(OPERATORS))))
     assert declared - {"invalid_client"} == known - BEYOND_THE_TABLE - FAMILIES
 
 
@@ -162,6 +170,29 @@ def test_refusals_carry_their_headers(document: dict[str, Any]) -> None:
         assert status
         assert ("WWW-Authenticate" in response["headers"]) is (status[0] == "401")
         assert ("Retry-After" in response["headers"]) is (status[0] in ("429", "503"))
+
+
+def test_the_refresh_cookie_is_described_where_it_is_given_and_taken(document: dict[str, Any]) -> None:
+    given, taken = set(), set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                if "Set-Cookie" in response.get("headers", {}):
+                    given.add((method, path, status))
+            if any(parameter["in"] == "cookie" for parameter in operation.get("parameters", ())):
+                taken.add((method, path))
+    assert given == {
+        ("post", "/v1/login/finish", "200"),
+        ("post", "/v1/login/mfa", "200"),
+        ("post", "/oauth/token", "200"),
+        ("post", "/oauth/token", "400"),
+        ("delete", "/v1/session", "204"),
+    }
+    assert taken == {("post", "/oauth/token")}
+    refused = document["paths"]["/oauth/token"]["post"]["responses"]["400"]
+    assert set(codes_in(refused)) == {"invalid_grant", "invalid_request", "unsupported_grant_type"}
+    assert "403" in document["paths"]["/oauth/token"]["post"]["responses"]
+    assert not document["components"]["headers"]["Set-Cookie"].get("required", False)
 
 
 # -- what a schema says ---------------------------------------------------------------------------------------
@@ -200,6 +231,19 @@ def test_an_answer_shows_all_its_fields_but_those_that_may_be_unset(document: di
     assert "device_id" in schemas["SessionView"]["required"]
     assert "errors" not in schemas["Problem"]["required"]
     assert "refresh_token" not in schemas["TokenForm"]["required"]
+    assert not {"refresh_token", "device_token"} & set(schemas["Authenticated"]["required"])
+    assert {"name", "trusted_until", "current"} <= set(schemas["DeviceItem"]["required"])
+
+
+def test_what_may_be_left_out_of_a_request_is_not_required(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["LoginStart"]["required"] == ["username", "ke1"]
+    assert schemas["LoginFinish"]["required"] == ["flow_id", "ke3"]
+    assert "trust_device" not in schemas["LoginMfa"]["required"]
+    assert schemas["SentDevice"]["required"] == ["fingerprint"]
+    assert schemas["DeviceChange"].get("required", []) == []
+    assert schemas["DeviceChange"]["properties"]["trusted"]["enum"] == [False]
+    assert set(schemas["ReauthenticationFinish"]["properties"]) == {"flow_id", "ke3"}
 
 
 # -- the guard that tests of HTTP go through ------------------------------------------------------------------
@@ -223,6 +267,7 @@ def _problem(status: int, code: str) -> bytes:
         ("GET", "/v1/session", 200, {"Content-Type": "text/plain"}, b"x"),
         ("GET", "/v1/session", 200, {}, b""),
         ("DELETE", "/v1/session", 204, {}, b"x"),
+        ("DELETE", "/v1/sessions/x", 204, {"Set-Cookie": "a=b"}, b""),
         ("PUT", "/v1/session", 200, {}, b"{}"),
         ("GET", "/nowhere", 405, {}, _problem(405, "not_found")),
     ],
@@ -240,6 +285,7 @@ def test_an_answer_that_is_not_declared_is_found(
         ("HEAD", "/v1/session", 401, {"WWW-Authenticate": "Bearer"}, b""),
         ("DELETE", "/v1/sessions/x", 404, {}, _problem(404, "not_found")),
         ("DELETE", "/v1/session", 204, {}, b""),
+        ("DELETE", "/v1/session", 204, {"Set-Cookie": "a=b"}, b""),
         ("PUT", "/v1/session", 405, {}, _problem(405, "method_not_allowed")),
         ("GET", "/nowhere", 404, {}, _problem(404, "not_found")),
     ],

@@ -19,7 +19,7 @@ class Anything(msgspec.Struct, frozen=True):
 
 
 def test_unknown_fields_are_ignored():
-    assert parse_json(json.dumps(GOOD | {"device": {"x": [1, None]}}).encode(), LoginFinish) == LoginFinish(**GOOD)
+    assert parse_json(json.dumps(GOOD | {"unknown": {"x": [1, None]}}).encode(), LoginFinish) == LoginFinish(**GOOD)
 
 
 @pytest.mark.parametrize(
@@ -213,3 +213,34 @@ def test_a_query_that_does_not_fit_names_its_fields(query: str, fields: list[Fie
     with pytest.raises(ValidationFailed) as refused:
         read_query(make_mocked_request("GET", f"/?{query}"), Page)
     assert list(refused.value.fields) == fields
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [
+        ({}, [("/device/fingerprint", "missing")]),
+        ({"fingerprint": ""}, [("/device/fingerprint", "invalid")]),
+        (
+            {"fingerprint": "x" * 256, "name": "x" * 101},
+            [("/device/fingerprint", "invalid"), ("/device/name", "invalid")],
+        ),
+        (
+            {"fingerprint": "x", "info": {"model": "x" * 201, "app": 1}},
+            [("/device/info/model", "invalid"), ("/device/info/app", "invalid")],
+        ),
+        ({"fingerprint": "x", "info": "x"}, [("/device/info", "invalid")]),
+        ("x", [("/device", "invalid")]),
+        (["x"], [("/device", "invalid")]),
+    ],
+)
+def test_a_field_inside_of_another_is_named_by_its_place(device: object, found: list[tuple[str, str]]):
+    with pytest.raises(ValidationFailed) as refused:
+        parse_json(json.dumps(GOOD | {"device": device}).encode(), LoginFinish)
+    assert [(field.pointer, field.code) for field in refused.value.fields] == found
+
+
+def test_the_largest_device_that_is_taken_is_taken():
+    device = {"fingerprint": "ö" * 255, "name": "ö" * 100, "info": {"platform": "x" * 200, "model": None, "more": [1]}}
+    read = parse_json(json.dumps(GOOD | {"device": device}).encode(), LoginFinish).device
+    assert read is not None
+    assert (len(read.fingerprint), len(read.name or "")) == (255, 100)

@@ -39,7 +39,7 @@ async def start(request: web.Request) -> web.Response:
     """
     body = await read(request, LoginStart)
     ke1 = opaque_message(body.ke1, KE1)
-    started = await request.app[SERVICES].login.start(body.username, ke1, source_of(request))
+    started = await request.app[SERVICES].login.start(body.username, ke1, source_of(request), body.device_token)
     return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
 
 
@@ -47,22 +47,28 @@ async def start(request: web.Request) -> web.Response:
     reads=LoginFinish,
     answers={200: Authenticated | MfaRequired},
     raises=(MalformedOpaqueMessage, InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked),
+    sets_cookie=(200,),
 )
 async def finish(request: web.Request) -> web.Response:
     """POST /v1/login/finish: prove the password; a session, or the question for a second factor."""
     body = await read(request, LoginFinish)
     ke3 = opaque_message(body.ke3, KE3)
-    outcome = await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request), LoginOptions())
-    return answer_proof(outcome)
+    options = LoginOptions(device=body.device, refresh_cookie=body.refresh_cookie)
+    return answer_proof(
+        request, await request.app[SERVICES].login.finish(body.flow_id, ke3, source_of(request), options)
+    )
 
 
 @endpoint(
     reads=LoginMfa,
     answers={200: Authenticated | Reauthenticated},
     raises=(MfaFailed, FactorLocked, FlowExpired, AccountDisabled, AccountLocked),
+    sets_cookie=(200,),
 )
 async def mfa(request: web.Request) -> web.Response:
     """POST /v1/login/mfa: prove the second factor and get the session, or the fresh proof of one."""
     body = await read(request, LoginMfa)
-    step = request.app[SERVICES].second_step
-    return answer_proof(await step.finish(body.mfa_token, body.method, body.code, source_of(request)))
+    outcome = await request.app[SERVICES].second_step.finish(
+        body.mfa_token, body.method, body.code, source_of(request), trust_device=body.trust_device
+    )
+    return answer_proof(request, outcome)

@@ -10,7 +10,7 @@ from cypher.web.encoding import opaque_message, to_base64url
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
 from cypher.web.proofs import answer_proof
-from cypher.web.schema import LoginFinish, LoginStarted, MfaRequired, Reauthenticated, ReauthenticationStart
+from cypher.web.schema import LoginStarted, MfaRequired, Reauthenticated, ReauthenticationFinish, ReauthenticationStart
 from cypher.web.source import bearer_of, source_of
 
 
@@ -25,7 +25,7 @@ async def start(request: web.Request) -> web.Response:
 
 
 @endpoint(
-    reads=LoginFinish,
+    reads=ReauthenticationFinish,
     answers={200: Reauthenticated | MfaRequired},
     raises=(MalformedOpaqueMessage, InvalidCredentials, FlowExpired, AccountDisabled, AccountLocked),
 )
@@ -33,7 +33,7 @@ async def finish(request: web.Request) -> web.Response:
     """POST /v1/reauthentication/finish: make the session at hand fresh, or be asked for the second factor."""
     services = request.app[SERVICES]
     validated = await services.sessions.validate(bearer_of(request))
-    body = await read(request, LoginFinish)
+    body = await read(request, ReauthenticationFinish)
     ke3 = opaque_message(body.ke3, KE3)
-    reauthentication = services.reauthentication
-    return answer_proof(await reauthentication.finish(validated.session, body.flow_id, ke3, source_of(request)))
+    outcome = await services.reauthentication.finish(validated.session, body.flow_id, ke3, source_of(request))
+    return answer_proof(request, outcome)

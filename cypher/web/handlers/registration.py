@@ -8,9 +8,10 @@ from cypher.auth.opaque import REGISTRATION_RECORD, REGISTRATION_REQUEST
 from cypher.errors import FlowExpired, MalformedOpaqueMessage, RegistrationClosed, UsernameTaken
 from cypher.web.answers import answer
 from cypher.web.body import read
-from cypher.web.encoding import opaque_message, to_base64url
+from cypher.web.encoding import opaque_message
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
+from cypher.web.proofs import answer_new_password
 from cypher.web.schema import Registered, RegisteredUser, RegistrationFinish, RegistrationStart, RegistrationStarted
 from cypher.web.source import source_of
 
@@ -25,10 +26,7 @@ async def start(request: web.Request) -> web.Response:
     body = await read(request, RegistrationStart)
     message = opaque_message(body.registration_request, REGISTRATION_REQUEST)
     started = await request.app[SERVICES].registration.start(body.username, message, source_of(request))
-    response = to_base64url(started.registration_response)
-    return answer(
-        RegistrationStarted(flow_id=started.flow_id, registration_response=response, expires_in=started.expires_in)
-    )
+    return answer_new_password(started)
 
 
 @endpoint(

@@ -1,22 +1,17 @@
 """A person's sessions: the one at hand, the list, ending them."""
 
-import re
-from uuid import UUID
-
 import msgspec
 from aiohttp import web
 
 from cypher.auth.types import ListedSession, SessionView
-from cypher.errors import NotFound
+from cypher.web import refresh_cookie
 from cypher.web.answers import answer, no_content
 from cypher.web.body import read_query
 from cypher.web.endpoint import endpoint
+from cypher.web.identifiers import id_in_path
 from cypher.web.keys import SERVICES
 from cypher.web.schema import Revoked, SessionItem, SessionList, SessionsToEnd
 from cypher.web.source import bearer_of, source_of
-
-#: Only the form that we write ourselves: Python's reader also takes braces, "urn:uuid:" and no hyphens at all.
-UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 @endpoint(answers={200: SessionView})
@@ -26,11 +21,15 @@ async def show(request: web.Request) -> web.Response:
     return answer(validated.session)
 
 
-@endpoint(answers={204: None})
+@endpoint(answers={204: None}, sets_cookie=(204,))
 async def end_current(request: web.Request) -> web.Response:
     """DELETE /v1/session: end this session now, on every instance."""
     await request.app[SERVICES].sessions.end_current(bearer_of(request), source_of(request))
-    return no_content()
+    response = no_content()
+    # Browsers send it to /oauth/token only: whether there is one cannot be seen here.
+    if refresh_cookie.may_be_given(request):
+        refresh_cookie.clear(response)
+    return response
 
 
 @endpoint(answers={200: SessionList})
@@ -46,7 +45,7 @@ async def end(request: web.Request) -> web.Response:
     """DELETE /v1/sessions/{id}: end one session of this person."""
     sessions = request.app[SERVICES].sessions
     validated = await sessions.validate(bearer_of(request))
-    await sessions.end(validated, _session_id(request), source_of(request))
+    await sessions.end(validated, id_in_path(request), source_of(request))
     return no_content()
 
 
@@ -57,13 +56,6 @@ async def end_many(request: web.Request) -> web.Response:
     validated = await sessions.validate(bearer_of(request))
     scope = read_query(request, SessionsToEnd).scope
     return answer(Revoked(revoked=await sessions.end_many(validated, scope, source_of(request))))
-
-
-def _session_id(request: web.Request) -> UUID:
-    text = request.match_info["id"]
-    if not UUID_FORM.fullmatch(text):
-        raise NotFound
-    return UUID(text)
 
 
 def _item(listed: ListedSession) -> SessionItem:

@@ -13,12 +13,19 @@ Kinds = tuple[type[CypherError], ...]
 ANY_ROUTE: Kinds = (errors.BadRequest, errors.Unavailable)
 JSON_BODY: Kinds = (errors.BadJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.ValidationFailed)
 FORM_BODY: Kinds = (errors.InvalidRequest, errors.BodyTooLarge, errors.UnsupportedMediaType)
+#: Of the operators' listener.
+BY_GUARD: Kinds = (errors.Unauthenticated, errors.InsufficientScope, errors.OriginNotAllowed)
 #: A need that is not in here has no description, and no service starts.
 BY_NEED: dict[Needs, Kinds] = {
     Needs.NOTHING: (),
     Needs.ACCESS_TOKEN: (errors.Unauthenticated, errors.SessionExpired),
     Needs.FRESH: (errors.Unauthenticated, errors.SessionExpired, errors.ReauthenticationRequired),
     Needs.INTROSPECT: (errors.Unauthenticated, errors.InsufficientScope),
+    Needs.SEE_PEOPLE: BY_GUARD,
+    Needs.SEE_KEYS: BY_GUARD,
+    Needs.OPERATOR: BY_GUARD,
+    Needs.AUDITOR: BY_GUARD,
+    Needs.KEY_CUSTODIAN: BY_GUARD,
 }
 
 

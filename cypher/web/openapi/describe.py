@@ -9,6 +9,7 @@ from http import HTTPStatus
 from msgspec.structs import replace
 
 from cypher import __version__
+from cypher.web import refresh_cookie
 from cypher.web.body import FORM, JSON
 from cypher.web.endpoint import Body, Media
 from cypher.web.errors import PROBLEM_JSON
@@ -28,7 +29,7 @@ from cypher.web.openapi.document import (
     Tag,
 )
 from cypher.web.openapi.schemas import Schemas, fields_of
-from cypher.web.routes import Needs, Route
+from cypher.web.routes import SCOPES, Needs, Route
 from cypher.web.schema import OAuthError, Problem
 
 DESCRIPTION = """\
@@ -52,6 +53,11 @@ HEADERS = {
     "Retry-After": Header(description="Seconds to wait before asking again.", schema=SECONDS, required=True),
     "RateLimit": Header(description="What is left of the limit that refused.", schema=TEXT, required=True),
     "RateLimit-Policy": Header(description="The limit that refused.", schema=TEXT, required=True),
+    "Set-Cookie": Header(
+        description=f"`{refresh_cookie.NAME}` with HttpOnly, Secure, SameSite=Strict and Path={refresh_cookie.PATH}: "
+        "the refresh token where it was asked for as a cookie, or the end of it.",
+        schema=TEXT,
+    ),
     "ETag": Header(description="Changes when the content does.", schema=TEXT, required=True),
 }
 HEADERS_OF = {
@@ -60,6 +66,20 @@ HEADERS_OF = {
     HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After",),
 }
+COOKIE_PARAMETERS = (
+    Parameter(
+        name=refresh_cookie.NAME,
+        in_="cookie",
+        schema=TEXT,
+        description="The refresh token, instead of the one in the form.",
+    ),
+    Parameter(
+        name="Origin",
+        in_="header",
+        schema=TEXT,
+        description="Must be the service's own origin where the refresh token comes in the cookie.",
+    ),
+)
 SCHEMES = {
     "accessToken": SecurityScheme(
         type="http",
@@ -75,11 +95,16 @@ SECURITY: dict[Needs, list[Mapping[str, tuple[str, ...]]]] = {
     Needs.NOTHING: [],
     Needs.ACCESS_TOKEN: [{"accessToken": ()}],
     Needs.FRESH: [{"accessToken": ()}],
-    Needs.INTROSPECT: [{"serviceToken": ("introspect",)}],
+    **{need: [{"serviceToken": (scope,)} for scope in scopes] for need, scopes in SCOPES.items()},
+}
+#: What a path names, by the name of the parameter.
+IN_PATH = {
+    "id": {"type": "string", "format": "uuid"},
+    "key_id": {"type": "string", "pattern": "^[a-z_]+-[0-9]{8}-[0-9a-f]{8}$"},
 }
 
 
-def describe(routes: Sequence[Route]) -> Document:
+def describe(routes: Sequence[Route], *, title: str = "Cypher", about: str = DESCRIPTION) -> Document:
     """Describe every route of a table."""
     schemas = Schemas(routes)
     paths: dict[str, dict[str, Operation]] = {}
@@ -90,11 +115,19 @@ def describe(routes: Sequence[Route]) -> Document:
             refused[_name(route, status, codes)] = _refusal(route, status, codes, schemas)
     return Document(
         openapi="3.1.0",
-        info=Info(title="Cypher", version=__version__, summary="An authentication service.", description=DESCRIPTION),
+        info=Info(title=title, version=__version__, summary="An authentication service.", description=about),
         tags=tuple(_tags(routes)),
         paths=paths,
-        components=Components(schemas=schemas.components, responses=refused, headers=HEADERS, security_schemes=SCHEMES),
+        components=Components(
+            schemas=schemas.components, responses=refused, headers=HEADERS, security_schemes=_schemes(routes)
+        ),
     )
+
+
+def _schemes(routes: Iterable[Route]) -> dict[str, SecurityScheme]:
+    """Return the kinds of tokens that these routes ask for."""
+    asked = {name for route in routes for need in SECURITY[route.needs] for name in need}
+    return {name: scheme for name, scheme in SCHEMES.items() if name in asked}
 
 
 def _tags(routes: Iterable[Route]) -> Iterable[Tag]:
@@ -114,7 +147,11 @@ def _operation(route: Route, schemas: Schemas) -> Operation:
         summary=summary[:1].upper() + summary[1:].removesuffix("."),
         description=rest.strip(),
         tags=(module,),
-        parameters=(*_path_parameters(route), *_query_parameters(route)),
+        parameters=(
+            *_path_parameters(route),
+            *_query_parameters(route),
+            *(COOKIE_PARAMETERS if route.handler.takes_cookie else ()),
+        ),
         request_body=_request_body(route, schemas),
         responses=_responses(route, schemas),
         security=SECURITY[route.needs],
@@ -127,7 +164,7 @@ def _last(dotted: str) -> str:
 
 def _path_parameters(route: Route) -> Iterable[Parameter]:
     for name in re.findall(r"\{(\w+)\}", route.path):
-        yield Parameter(name=name, in_="path", required=True, schema={"type": "string", "format": "uuid"})
+        yield Parameter(name=name, in_="path", required=True, schema=IN_PATH[name])
 
 
 def _query_parameters(route: Route) -> Iterable[Parameter]:
@@ -148,12 +185,17 @@ def _responses(route: Route, schemas: Schemas) -> dict[str, Ref | Response]:
     answers: dict[int, Ref | Response] = {
         status: Ref(ref=f"#/components/responses/{_name(route, status, codes)}") for status, codes in refused.items()
     }
-    for status, body in route.handler.answers.items():
-        answer = _answer(HTTPStatus(status), body, schemas)
-        if HTTPStatus(status) in refused:
-            refusal = _refusal(route, HTTPStatus(status), refused[HTTPStatus(status)], schemas)
-            answer = replace(refusal, content={**answer.content, **refusal.content})
-        answers[status] = answer
+    own = {HTTPStatus(status): body for status, body in route.handler.answers.items()}
+    with_cookie = {HTTPStatus(status) for status in route.handler.sets_cookie}
+    for status in own.keys() | with_cookie:
+        parts = []
+        if status in own:
+            parts.append(_answer(status, own[status], schemas))
+        if status in refused:
+            parts.append(_refusal(route, status, refused[status], schemas))
+        headers = {**parts[-1].headers, **(_header("Set-Cookie") if status in with_cookie else {})}
+        content = {media_type: body for part in parts for media_type, body in part.content.items()}
+        answers[status] = replace(parts[-1], headers=headers, content=content)
     return {str(int(status)): answers[status] for status in sorted(answers)}
 
 
@@ -178,5 +220,8 @@ def _refusal(route: Route, status: HTTPStatus, codes: Mapping[str, str], schemas
 
 
 def _headers(status: HTTPStatus) -> dict[str, Ref]:
-    names = ("X-Request-Id", *HEADERS_OF.get(status, ()))
+    return _header("X-Request-Id", *HEADERS_OF.get(status, ()))
+
+
+def _header(*names: str) -> dict[str, Ref]:
     return {name: Ref(ref=f"#/components/headers/{name}") for name in names}

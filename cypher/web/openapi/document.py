@@ -45,9 +45,10 @@ class Content(Part, frozen=True):
 
 class Parameter(Part, frozen=True):
     name: str
-    in_: Literal["path", "query"] = msgspec.field(name="in")
+    in_: Literal["path", "query", "cookie", "header"] = msgspec.field(name="in")
     schema: Schema
     required: bool = False
+    description: str = ""
 
 
 class RequestBody(Part, frozen=True):

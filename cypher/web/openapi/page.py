@@ -119,14 +119,15 @@ def _operation(document: Document, method: str, path: str, operation: Operation)
 
 def _asked(document: Document, operation: Operation) -> Iterator[Element]:
     """Show what a caller has to bring."""
-    for need in operation.security:
-        for name, scopes in need.items():
-            scheme = document.components.security_schemes[name]
-            wanted = "".join(f" Scope: `{scope}`." for scope in scopes)
-            yield _element("p", *_line(f"Needs `Authorization: Bearer`. {scheme.description}{wanted}"))
+    for name in dict.fromkeys(name for need in operation.security for name in need):
+        scopes = " or ".join(f"`{scope}`" for need in operation.security for scope in need.get(name, ()))
+        wanted = f" Scope: {scopes}." if scopes else ""
+        description = document.components.security_schemes[name].description
+        yield _element("p", *_line(f"Needs `Authorization: Bearer`. {description}{wanted}"))
     for parameter in operation.parameters:
         place = f"In the {parameter.in_}: "
-        yield _element("p", place, _element("code", parameter.name), ", ", *_type(parameter.schema))
+        said = f". {parameter.description}" if parameter.description else ""
+        yield _element("p", place, _element("code", parameter.name), ", ", *_type(parameter.schema), said)
     if operation.request_body:
         yield _element("p", "Body: ", *_content(operation.request_body.content))
 

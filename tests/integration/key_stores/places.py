@@ -99,9 +99,14 @@ def open_ring(store: KeyStore) -> KeyRing:
     return KeyRing.open(store, PASSWORD, CLOCK)
 
 
+def given_to_a_child(place: Place, argument: str) -> list[str]:
+    """Return what CHILD reads from its command line."""
+    return [pickle.dumps(place.store()).hex(), PASSWORD, argument]
+
+
 def child(place: Place, script: str, argument: str = "") -> "subprocess.Popen[str]":
     """Run a script on the store in a process of its own."""
-    command = [sys.executable, "-c", CHILD + script, pickle.dumps(place.store()).hex(), PASSWORD, argument]
+    command = [sys.executable, "-c", CHILD + script, *given_to_a_child(place, argument)]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -6,8 +6,7 @@ from web_fakes import SESSION_ID, Fakes, Running
 
 from cypher.config.limits import Category
 from cypher.errors import AccessTokenEnded, CypherError, SessionExpired, Unauthenticated
-from cypher.web.limits import RULES
-from cypher.web.routes import Counted, Exempt, Route
+from cypher.web.routes import TABLE, Counted, Exempt, Route
 
 #: What backends and orchestrators ask from one address, and nothing else (docs/security.md).
 EXEMPT = {
@@ -18,8 +17,10 @@ EXEMPT = {
     ("GET", "/health/ready"): Exempt.PROBE,
 }
 CATEGORIES = {
-    "/v1/registration/start": Category.REGISTRATION_ADDRESS,
-    "/oauth/token": Category.REFRESH_ADDRESS,
+    ("POST", "/v1/registration/start"): Category.REGISTRATION_ADDRESS,
+    ("PATCH", "/v1/account"): Category.REGISTRATION_ADDRESS,
+    ("POST", "/oauth/token"): Category.REFRESH_ADDRESS,
+    ("POST", "/v1/recovery/request"): Category.RECOVERY_ADDRESS,
 }
 GOOD_TOKEN = [key for key, reason in EXEMPT.items() if reason is Exempt.GOOD_TOKEN]
 
@@ -34,11 +35,12 @@ async def test_every_route_that_is_served_has_a_limit_or_a_reason(running: Runni
     served = {
         (route.method, route.resource.canonical) for route in running.app.router.routes() if route.resource is not None
     }
+    rules = {key: route.limit for key, route in running.app[TABLE].items()}
     assert served
-    assert served == set(RULES)
-    assert all(isinstance(rule, Counted | Exempt) for rule in RULES.values())
-    assert {key: rule for key, rule in RULES.items() if isinstance(rule, Exempt) and key[0] != "HEAD"} == EXEMPT
-    assert [key for key, rule in RULES.items() if rule is Counted.BY_LOGIN] == [("POST", "/v1/login/start")]
+    assert served == set(rules)
+    assert all(isinstance(rule, Counted | Exempt) for rule in rules.values())
+    assert {key: rule for key, rule in rules.items() if isinstance(rule, Exempt) and key[0] != "HEAD"} == EXEMPT
+    assert [key for key, rule in rules.items() if rule is Counted.BY_LOGIN] == [("POST", "/v1/login/start")]
 
 
 @each_route
@@ -48,7 +50,7 @@ async def test_every_route_counts_what_the_table_says(running: Running, fakes: F
     if route.limit is Counted.BY_LOGIN or (route.method, route.path) in EXEMPT:
         assert fakes.counted == []
     else:
-        assert fakes.counted == [CATEGORIES.get(route.path, Category.DEFAULT_ADDRESS)]
+        assert fakes.counted == [CATEGORIES.get((route.method, route.path), Category.DEFAULT_ADDRESS)]
 
 
 @each_route

@@ -7,12 +7,14 @@ from ipaddress import ip_network
 from itertools import pairwise
 
 import pytest
-from web_fakes import ACCESS_TOKEN, SERVICE_TOKEN, SESSION_ID, USER_ID, Fakes, Running
+from web_fakes import ACCESS_TOKEN, DEVICE_ID, SERVICE_TOKEN, SESSION_ID, USER_ID, Fakes, Running
 
 from cypher import errors
+from cypher.auth.begun import LoginOptions
 from cypher.auth.source import Source
-from cypher.auth.types import Health
+from cypher.auth.types import DeviceChange, Health, SentDevice
 from cypher.errors import CypherError
+from cypher.repositories.devices import DeviceInfo
 from cypher.web import middlewares
 from cypher.web.body import MAX_BODY
 from cypher.web.encoding import to_base64url
@@ -37,6 +39,8 @@ REGISTRATION_FINISH = {"flow_id": "flow", "registration_record": to_base64url(by
 LOGIN_START = {"username": "alice", "ke1": to_base64url(bytes(96))}
 LOGIN_FINISH = {"flow_id": "flow", "ke3": to_base64url(bytes(64))}
 LOGIN_MFA = {"mfa_token": "mfa", "method": "totp", "code": "123456"}
+PASSWORD_START = {"registration_request": to_base64url(bytes(32))}
+RECOVERY_START = {"username": "alice", "recovery_token": "cyv_1", **PASSWORD_START}
 BODIES: dict[str, dict[str, object]] = {
     "/v1/registration/start": {"json": REGISTRATION_START},
     "/v1/registration/finish": {"json": REGISTRATION_FINISH},
@@ -46,7 +50,14 @@ BODIES: dict[str, dict[str, object]] = {
     "/v1/reauthentication/start": {"json": {"ke1": LOGIN_START["ke1"]}},
     "/v1/reauthentication/finish": {"json": LOGIN_FINISH},
     "/v1/factors/totp/confirm": {"json": {"code": "123456"}},
+    "/v1/password/start": {"json": PASSWORD_START},
+    "/v1/password/finish": {"json": REGISTRATION_FINISH},
+    "/v1/account": {"json": {"username": "alice"}},
+    "/v1/recovery/request": {"json": {"username": "alice"}},
+    "/v1/recovery/start": {"json": RECOVERY_START},
+    "/v1/recovery/finish": {"json": REGISTRATION_FINISH},
     "/v1/sessions": {"params": {"scope": "others"}},
+    "/v1/devices/{id}": {"json": {"name": "laptop"}},
     "/oauth/token": {"data": {"grant_type": "refresh_token", "refresh_token": "cyr_1"}},
     "/oauth/introspect": {"data": {"token": ACCESS_TOKEN}},
     "/oauth/revoke": {"data": {"token": ACCESS_TOKEN}},
@@ -74,7 +85,7 @@ each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route
 @each_route
 async def test_every_route_answers_with_the_headers_of_the_contract(running: Running, route: Route):
     status, headers, _ = await _call(running, route, CREDENTIALS[route.needs] | {"X-Request-Id": "request-from-me"})
-    assert status in (200, 201, 204)
+    assert status in (200, 201, 202, 204)
     assert headers["x-request-id"] == "request-from-me"
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -177,6 +188,15 @@ async def test_an_id_that_names_no_session_is_404(running: Running, junk: str):
     [answer] = await running.send(sent.encode())
     assert answer.status == 404
     assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("junk", ["junk", "%00", "..", SESSION_ID.hex, "{" + str(SESSION_ID) + "}"])
+async def test_an_id_that_names_no_device_is_404(running: Running, fakes: Fakes, method: str, junk: str):
+    headers = f"Authorization: Bearer {ACCESS_TOKEN}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    [answer] = await running.send(f"{method} /v1/devices/{junk} HTTP/1.1\r\nHost: x\r\n{headers}\r\n{{}}".encode())
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
+    assert [call[0] for call in fakes.calls if str(call[0]).startswith("devices.")] == []
 
 
 # -- what the routes say ------------------------------------------------------------------------------------
@@ -305,6 +325,92 @@ async def test_sessions(running: Running, fakes: Fakes):
     ]
 
 
+async def test_another_password(running: Running, fakes: Fakes):
+    assert await _json(running, "POST", "/v1/password/start", json=PASSWORD_START, headers=BEARER) == (
+        200,
+        {"flow_id": "flow", "registration_response": to_base64url(b"\xff" * 64), "expires_in": 60},
+    )
+    path = "/v1/password/finish"
+    for extra in ({}, {"revoke_other_sessions": False}):
+        assert await _json(running, "POST", path, json=REGISTRATION_FINISH | extra, headers=BEARER) == (204, None)
+    status, _ = await _json(
+        running, "POST", path, json=REGISTRATION_FINISH | {"revoke_other_sessions": "no"}, headers=BEARER
+    )
+    assert status == 422
+    calls = [call for call in fakes.calls if str(call[0]).startswith("password")]
+    assert [call[2:] for call in calls] == [
+        (bytes(32),),
+        ("flow", bytes(192), True),
+        ("flow", bytes(192), False),
+    ]
+
+
+async def test_account(running: Running, fakes: Fakes):
+    account = {
+        "id": str(USER_ID),
+        "username": "alice",
+        "totp_enabled": False,
+        "created_at": "2026-01-02T03:04:05Z",
+        "password_changed_at": "2026-01-02T03:04:05Z",
+        "last_login_at": None,
+    }
+    assert await _json(running, "GET", "/v1/account", headers=BEARER) == (200, account)
+    renamed = await _json(running, "PATCH", "/v1/account", json={"username": "ALICE"}, headers=BEARER)
+    assert renamed == (200, account)
+    status, exported = await _json(running, "GET", "/v1/account/export", headers=BEARER)
+    assert (status, exported["account"], exported["sessions"]) == (200, account, [])
+    assert await _json(running, "DELETE", "/v1/account", headers=BEARER) == (204, None)
+    assert [call[0] for call in fakes.calls if call[0] != "sessions.validate"] == [
+        "account.show",
+        "account.rename",
+        "export.export",
+        "account.delete",
+    ]
+
+
+async def test_recovery(running: Running, fakes: Fakes):
+    assert await _json(running, "POST", "/v1/recovery/request", json={"username": "alice"}) == (202, None)
+    assert await _json(running, "POST", "/v1/recovery/start", json=RECOVERY_START) == (
+        200,
+        {"flow_id": "flow", "registration_response": to_base64url(b"\xff" * 64), "expires_in": 60},
+    )
+    assert await _json(running, "POST", "/v1/recovery/finish", json=REGISTRATION_FINISH) == (204, None)
+    assert [call[:4] for call in fakes.calls[1:]] == [
+        ("recovery.start", "alice", "cyv_1", bytes(32)),
+        ("recovery.finish", "flow", bytes(192), fakes.calls[2][3]),
+    ]
+
+
+async def test_devices(running: Running, fakes: Fakes):
+    device = {
+        "id": str(DEVICE_ID),
+        "name": "laptop",
+        "trusted_until": None,
+        "first_seen_at": "2026-01-02T03:04:05Z",
+        "last_seen_at": "2026-01-02T03:04:05Z",
+        "current": True,
+    }
+    path = f"/v1/devices/{DEVICE_ID}"
+    assert await _json(running, "GET", "/v1/devices", headers=BEARER) == (200, {"items": [device]})
+    changed = {"name": "kitchen", "trusted": False, "fingerprint": "ignored"}
+    assert await _json(running, "PATCH", path, headers=BEARER, json=changed) == (200, device)
+    assert await _json(running, "DELETE", path, headers=BEARER) == (204, None)
+    assert [call[:3] for call in fakes.calls if call[0] in ("devices.change", "devices.revoke")] == [
+        ("devices.change", DEVICE_ID, DeviceChange(name="kitchen", trusted=False)),
+        ("devices.revoke", DEVICE_ID, fakes.calls[-1][2]),
+    ]
+
+
+async def test_what_a_login_says_of_its_device_reaches_the_use_case(running: Running, fakes: Fakes):
+    device = {"fingerprint": "print", "info": {"model": "x"}, "trusted": True}
+    await _json(running, "POST", "/v1/login/start", json=LOGIN_START | {"device_token": "cyd_0"})
+    status, body = await _json(running, "POST", "/v1/login/finish", json=LOGIN_FINISH | {"device": device})
+    assert (status, body["device_token"]) == (200, "cyd_1")
+    await _json(running, "POST", "/v1/login/mfa", json=LOGIN_MFA | {"trust_device": True})
+    sent = SentDevice(fingerprint="print", info=DeviceInfo(model="x"))
+    assert [call[-1] for call in fakes.calls] == ["cyd_0", LoginOptions(device=sent), True]
+
+
 @pytest.mark.parametrize("query", ["", "?scope=", "?scope=ALL", "?scope=all&scope=all", "?scope=%ff", "?other=all"])
 async def test_ending_many_sessions_needs_one_known_scope(running: Running, fakes: Fakes, query: str):
     status, body = await _json(running, "DELETE", f"/v1/sessions{query}", headers=BEARER)
@@ -398,6 +504,8 @@ async def test_a_server_about_to_stop_is_alive_and_not_ready(running: Running):
         ("/v1/registration/start", REGISTRATION_START | {"registration_request": to_base64url(bytes(33))}, None),
         ("/v1/registration/finish", REGISTRATION_FINISH | {"registration_record": to_base64url(bytes(193))}, None),
         ("/v1/login/start", LOGIN_START | {"ke1": to_base64url(bytes(95))}, None),
+        ("/v1/recovery/start", RECOVERY_START | {"registration_request": to_base64url(bytes(31))}, None),
+        ("/v1/recovery/finish", REGISTRATION_FINISH | {"registration_record": to_base64url(bytes(191))}, None),
         ("/v1/login/finish", LOGIN_FINISH | {"ke3": to_base64url(bytes(64)) + "="}, None),
         ("/v1/login/finish", LOGIN_FINISH | {"ke3": ""}, None),
         ("/v1/login/finish", LOGIN_FINISH | {"ke3": 5}, "validation_failed"),

@@ -12,13 +12,19 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 
 from cypher.auth import Services
+from cypher.auth.account import AccountView
 from cypher.auth.begun import LoginOptions
+from cypher.auth.entries import ActorView, EntryPage, EntryView
+from cypher.auth.export import AccountExport
+from cypher.auth.happenings import Details
 from cypher.auth.source import Source
 from cypher.auth.types import (
     AccessClaims,
     Authenticated,
+    DeviceChange,
     Health,
     Jwk,
+    ListedDevice,
     ListedSession,
     LoginStarted,
     MfaRequired,
@@ -29,15 +35,28 @@ from cypher.auth.types import (
     TotpEnrolment,
     Validated,
 )
-from cypher.config import Config, HttpConfig, KeysConfig, LogConfig, PostgresConfig, RedisConfig, SessionsConfig
+from cypher.config import (
+    AuditConfig,
+    Config,
+    HttpConfig,
+    KeysConfig,
+    LogConfig,
+    PostgresConfig,
+    RedisConfig,
+    SessionsConfig,
+)
 from cypher.config.factors import FactorLimits, FactorsConfig
 from cypher.config.limits import Category, LimitsConfig
+from cypher.config.operators import OperatorsConfig
+from cypher.config.recovery import RecoveryConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
+from cypher.repositories.devices import Device, DeviceInfo
 from cypher.repositories.factors import EnrolledFactors
 from cypher.web.server import WebServer
 
 ACCESS_TOKEN = "header.payload.signature"
 SERVICE_TOKEN = "cys_service"
+DEVICE_ID = UUID("01900000-0000-7000-8000-000000000003")
 USER_ID = UUID("01900000-0000-7000-8000-000000000001")
 SESSION_ID = UUID("01900000-0000-7000-8000-000000000002")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -52,6 +71,30 @@ SESSION = SessionView(
     expires_at=NOW + timedelta(days=30),
     idle_expires_at=NOW + timedelta(days=7),
 )
+ACCOUNT = AccountView(
+    id=USER_ID, username="alice", totp_enabled=False, created_at=NOW, password_changed_at=NOW, last_login_at=None
+)
+EXPORT = AccountExport(
+    exported_at=NOW,
+    most_of_each=1000,
+    account=ACCOUNT,
+    sessions=[],
+    devices=[],
+    refresh_tokens=[],
+    recovery_codes=[],
+    recovery_tokens=[],
+    wrong_codes=[NOW],
+)
+DEVICE = Device(
+    id=DEVICE_ID,
+    user_id=USER_ID,
+    name="laptop",
+    info=DeviceInfo(model="x"),
+    trusted_until=None,
+    first_seen_at=NOW,
+    last_seen_at=NOW,
+    revoked_at=None,
+)
 CLAIMS = AccessClaims(sub=USER_ID, sid=SESSION_ID, jti="jti-1", iat=1, exp=301, aal=1, amr=("opaque",))
 
 
@@ -64,6 +107,7 @@ class Fakes:
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     asks_for_a_factor: bool = False
+    begun_with: LoginOptions = field(default_factory=LoginOptions)
     counted: list[Category | str] = field(default_factory=list)
     over_the_limit: bool = False
     state: Health = field(default_factory=lambda: Health(postgres=True, redis=True, migrations=True, keys=True))
@@ -84,21 +128,35 @@ class Fakes:
         await self._called("registration.finish", flow_id, record, source)
         return SimpleNamespace(id=USER_ID, username="alice", created_at=NOW, opaque_setup_id="secret")
 
-    async def start_login(self, username: str, ke1: bytes, source: Source) -> LoginStarted:
-        await self._called("login.start", username, ke1, source)
+    async def start_login(
+        self, username: str, ke1: bytes, source: Source, device_token: str | None = None
+    ) -> LoginStarted:
+        await self._called("login.start", username, ke1, source, device_token)
         return LoginStarted(flow_id="flow", ke2=b"\x01" * 320, expires_in=60)
 
     async def finish_login(
         self, flow_id: str, ke3: bytes, source: Source, options: LoginOptions
     ) -> Authenticated | MfaRequired:
-        await self._called("login.finish", flow_id, ke3, source)
+        await self._called("login.finish", flow_id, ke3, source, options)
         if self.asks_for_a_factor:
             return MfaRequired(mfa_token="mfa", expires_in=300)
-        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+        return self._authenticated(options)
 
-    async def finish_second_step(self, mfa_token: str, method: str, code: str, source: Source) -> Authenticated:
-        await self._called("second_step.finish", mfa_token, method, code, source)
-        return Authenticated(session=SESSION, access_token=ACCESS_TOKEN, expires_in=300, refresh_token="cyr_1")
+    async def finish_second_step(
+        self, mfa_token: str, method: str, code: str, source: Source, *, trust_device: bool
+    ) -> Authenticated:
+        await self._called("second_step.finish", mfa_token, method, code, source, trust_device)
+        return self._authenticated(self.begun_with)
+
+    def _authenticated(self, options: LoginOptions) -> Authenticated:
+        return Authenticated(
+            session=SESSION,
+            access_token=ACCESS_TOKEN,
+            expires_in=300,
+            refresh_token="cyr_1",
+            refresh_cookie=options.refresh_cookie,
+            device_token="cyd_1" if options.device else None,
+        )
 
     async def start_reauthentication(self, session: SessionView, ke1: bytes, source: Source) -> LoginStarted:
         await self._called("reauthentication.start", session, ke1, source)
@@ -130,6 +188,72 @@ class Fakes:
     async def renew_codes(self, session: SessionView, source: Source) -> tuple[str, ...]:
         await self._called("factors.renew_codes", session, source)
         return ("three", "four")
+
+    async def start_password(self, session: SessionView, request: bytes) -> RegistrationStarted:
+        await self._called("password.start", session, request)
+        return RegistrationStarted(flow_id="flow", registration_response=b"\xff" * 64, expires_in=60)
+
+    async def finish_password(
+        self, session: SessionView, flow_id: str, record: bytes, *, revoke_others: bool, source: Source
+    ) -> None:
+        await self._called("password.finish", session, flow_id, record, revoke_others)
+
+    async def show_account(self, session: SessionView) -> AccountView:
+        await self._called("account.show", session)
+        return ACCOUNT
+
+    async def rename(self, session: SessionView, username: str, source: Source) -> AccountView:
+        await self._called("account.rename", session, username, source)
+        return ACCOUNT
+
+    async def delete_account(self, session: SessionView, source: Source) -> None:
+        await self._called("account.delete", session, source)
+
+    async def export(self, session: SessionView, source: Source) -> AccountExport:
+        await self._called("export.export", session, source)
+        return EXPORT
+
+    async def request_recovery(self, username: str, source: Source) -> None:
+        await self._called("recovery_requests.request", username, source)
+
+    async def start_recovery(self, username: str, token: str, request: bytes) -> RegistrationStarted:
+        await self._called("recovery.start", username, token, request)
+        return RegistrationStarted(flow_id="flow", registration_response=b"\xff" * 64, expires_in=60)
+
+    async def finish_recovery(self, flow_id: str, record: bytes, source: Source) -> None:
+        await self._called("recovery.finish", flow_id, record, source)
+
+    async def list_devices(self, session: SessionView) -> list[ListedDevice]:
+        await self._called("devices.list_devices", session)
+        return [ListedDevice(device=DEVICE, current=True)]
+
+    async def change_device(
+        self, session: SessionView, device_id: UUID, change: DeviceChange, source: Source
+    ) -> ListedDevice:
+        await self._called("devices.change", device_id, change, source)
+        if device_id == USER_ID:
+            raise NotFound
+        return ListedDevice(device=DEVICE, current=True)
+
+    async def revoke_device(self, session: SessionView, device_id: UUID, source: Source) -> None:
+        await self._called("devices.revoke", device_id, source)
+
+    async def list_activity(self, session: SessionView, *, cursor: str | None, limit: int, source: Source) -> EntryPage:
+        await self._called("activity.list_entries", session, cursor, limit, source)
+        entry = EntryView(
+            id=SESSION_ID,
+            occurred_at=NOW,
+            action="auth.login.succeeded",
+            outcome="success",
+            reason=None,
+            severity="info",
+            actor=ActorView(type="user", id=None),
+            user_id=USER_ID,
+            session_id=SESSION_ID,
+            request_id="request-1",
+            details=Details(address="::1", note="secret") if cursor is None else None,
+        )
+        return EntryPage(items=[entry], next_cursor="next" if cursor is None else None)
 
     async def validate(self, access_token: str) -> Validated:
         await self._called("sessions.validate", access_token)
@@ -209,12 +333,21 @@ class Fakes:
                 remove=self.remove,
                 renew_codes=self.renew_codes,
             ),
+            password=SimpleNamespace(start=self.start_password, finish=self.finish_password),
+            account=SimpleNamespace(show=self.show_account, rename=self.rename, delete=self.delete_account),
+            export=self,
+            recovery=SimpleNamespace(start=self.start_recovery, finish=self.finish_recovery),
+            recovery_requests=SimpleNamespace(request=self.request_recovery),
+            devices=SimpleNamespace(
+                list_devices=self.list_devices, change=self.change_device, revoke=self.revoke_device
+            ),
             sessions=self,
             tokens=self,
             service_tokens=self,
             opaque=self,
             health=self,
             rate_limits=self,
+            activity=SimpleNamespace(list_entries=self.list_activity),
         )
         return cast(Services, parts)
 
@@ -298,12 +431,21 @@ def config_of(**http: object) -> Config:
             reencrypt_background=False,
         ),
         http=HttpConfig(**(settings | http)),  # type: ignore[arg-type]
+        operators=OperatorsConfig(host="127.0.0.1", port=None),
         sessions=SessionsConfig(
-            access_token=day, refresh_grace=day, idle=day, absolute=day, cache=timedelta(seconds=30), login_flow=day
+            access_token=day,
+            refresh_grace=day,
+            idle=day,
+            absolute=day,
+            cache=timedelta(seconds=30),
+            login_flow=day,
+            device_trust=day,
         ),
         factors=FactorsConfig(flow=day, fresh=day, limits=FactorLimits(short=None, day=None, total=100)),
         limits=LimitsConfig(),
+        audit=AuditConfig(),
         registration="open",
+        recovery=RecoveryConfig(),
         embedded_path=Path(".cypher"),
         log=LogConfig(level="info", format="human"),
     )

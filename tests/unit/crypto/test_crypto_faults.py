@@ -4,11 +4,9 @@ The cut is made at each call that the writing of the file makes of the system: t
 it, or the call fails for want of space or by a broken disk.
 """
 
-import errno
 import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,6 +14,8 @@ from cypher.crypto import durable
 from cypher.crypto.keyring import KeyRing, Purpose, State
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
+from tests.cuts import Act, Cut, broken_disk, kill_after, kill_before, killed_in_a_fork, no_space
+from tests.rings import opened, secrets_of
 
 NEW_PASSWORD = "another horse, another battery, and some staples"
 OPERATIONS = {
@@ -23,23 +23,6 @@ OPERATIONS = {
     "rewrap": lambda ring: ring.rewrap(NEW_PASSWORD, 1000),
 }
 COUNTED = {"open", "unlink", "replace", "fsync", "fchmod", "fchown", "write", "flush", "close"}
-
-
-class Cut:
-    """Stands for the `os` module, and for an open file, and counts the calls until its turn has come."""
-
-    def __init__(self, at: int, act: Callable[[Callable[[], object]], object]) -> None:
-        self._left = at
-        self._act = act
-        self.calls: list[str] = []
-
-    def around(self, thing: object) -> "Counting":
-        return Counting(thing, self)
-
-    def call(self, name: str, done: Callable[[], object]) -> object:
-        self.calls.append(name)
-        self._left -= 1
-        return self._act(done) if self._left == 0 else done()
 
 
 class Counting:
@@ -61,11 +44,11 @@ class Counting:
 
 
 @contextmanager
-def cut_at(at: int, act: Callable[[Callable[[], object]], object]) -> Iterator[Cut]:
+def cut_at(at: int, act: Act) -> Iterator[Cut]:
     cut = Cut(at, act)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable, "os", cut.around(os))
-        patch.setattr(durable, "open", lambda *given: cut.around(open(*given)), raising=False)  # noqa: SIM115
+        patch.setattr(durable, "os", Counting(os, cut))
+        patch.setattr(durable, "open", lambda *given: Counting(open(*given), cut), raising=False)  # noqa: SIM115
         yield cut
 
 
@@ -75,60 +58,24 @@ def calls_of(operation: Callable[[KeyRing], object], ring: KeyRing) -> list[str]
     return cut.calls
 
 
-def kill_before(done: Callable[[], object]) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_after(done: Callable[[], object]) -> None:
-    with suppress(OSError):
-        done()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def no_space(done: Callable[[], object]) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def broken_disk(done: Callable[[], object]) -> None:
-    raise OSError(errno.EIO, "Input/output error")
-
-
-def opened(store, password: str, clock) -> KeyRing:
-    try:
-        return KeyRing.open(store, password, clock)
-    except KeyStoreRefused:
-        return KeyRing.open(store, NEW_PASSWORD, clock)
-
-
-def secrets_of(ring: KeyRing) -> dict[str, bytes]:
-    return {key.id: key.secret for purpose in Purpose for key in ring.live(purpose)}
-
-
 def assert_old_or_new(store, password: str, clock, before: dict[str, bytes], generation: int) -> None:
     """The store opens with the one password or the other, holds every key, and can be written again."""
-    ring = opened(store, password, clock)
+    ring = opened(store, password, NEW_PASSWORD, clock)
     assert ring.generation in (generation, generation + 1)
     assert secrets_of(ring).items() >= before.items()
     assert [key.state for key in ring.live(Purpose.DATA)].count(State.ACTIVE) == 1
     rotate(ring, Purpose.DATA)
-    assert secrets_of(opened(store, password, clock)).items() >= before.items()
+    assert secrets_of(opened(store, password, NEW_PASSWORD, clock)).items() >= before.items()
 
 
-def in_a_process_that_is_killed(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> bool:
-    """Run it in a fork; tell whether the fork was killed."""
-    child = os.fork()
-    if child == 0:
-        with cut_at(at, act):
-            operation(ring)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
+def cut_off(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act: Act) -> None:
+    with cut_at(at, act):
+        operation(ring)
 
 
-def refusal_of(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act) -> str | None:
+def refusal_of(operation: Callable[[KeyRing], object], ring: KeyRing, at: int, act: Act) -> str | None:
     try:
-        with cut_at(at, act):
-            operation(ring)
+        cut_off(operation, ring, at, act)
     except KeyStoreRefused as refusal:
         return str(refusal)
     return None
@@ -140,10 +87,10 @@ def test_a_process_killed_anywhere_leaves_a_store_that_opens(ring, store, passwo
     before = secrets_of(ring)
     first = KeyRing.open(store, password, clock)
     at = 1
-    while in_a_process_that_is_killed(operation, first, at, act):
+    while killed_in_a_fork(cut_off, operation, first, at, act):
         assert_old_or_new(store, password, clock, before, first.generation)
         # The next round begins under the password that the round before has left.
-        first = opened(store, password, clock)
+        first = opened(store, password, NEW_PASSWORD, clock)
         at += 1
     assert at >= 8
     assert_old_or_new(store, password, clock, before, first.generation)
@@ -160,7 +107,7 @@ def test_a_call_that_fails_leaves_a_store_that_opens_and_says_so(
     assert "replace" in names
     refused = 0
     for at in range(1, len(names) + 1):
-        current = opened(store, password, clock)
+        current = opened(store, password, NEW_PASSWORD, clock)
         generation, content = current.generation, file.read_bytes()
         refusal = refusal_of(operation, current, at, act)
         if refusal is not None:

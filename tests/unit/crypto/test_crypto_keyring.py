@@ -2,11 +2,14 @@ import copy
 import json
 import traceback
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from cypher.crypto import keyring, keystore
 from cypher.crypto.keyring import Algorithm, Key, KeyRing, Purpose, State, UnknownKey
 from cypher.crypto.rotation import rotate
+from cypher.crypto.stored import encode_ring
 from cypher.crypto.wrapping import KeyEncryptionKey
 from cypher.errors import KeyStoreRefused, OperatorError
 
@@ -148,6 +151,15 @@ def test_live_keys_come_active_first_and_the_first_stays_first(ring: KeyRing, cl
     assert [key.state for key in ring.live(Purpose.DATA)] == [State.ACTIVE, *[State.DECRYPT_ONLY] * 3]
 
 
+def test_the_first_stays_first_when_a_clock_goes_back(ring: KeyRing, clock) -> None:
+    first = ring.primary(Purpose.OPAQUE).id
+    clock.time -= timedelta(days=365)
+    second = rotate(ring, Purpose.OPAQUE, secret=bytes(range(128))).id
+    # Unknown names are answered under the first setup for ever, and it is never destroyed.
+    assert ring.first(Purpose.OPAQUE).id == first
+    assert [key.id for key in ring.live(Purpose.OPAQUE)] == [second, first]
+
+
 def test_reload_tells_whether_anything_is_new(ring: KeyRing, store, password, clock) -> None:
     other = KeyRing.open(store, password, clock)
     assert not ring.reload()
@@ -223,6 +235,23 @@ def test_an_unhealthy_ring_says_why_once(ring: KeyRing, file, caplog) -> None:
         ring.reload()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert str(file.parent) in caplog.text
+
+
+def test_a_store_never_grows_beyond_what_can_be_read(ring: KeyRing, store, password, clock, file, monkeypatch) -> None:
+    opaque = [
+        ring.new_key(Purpose.OPAQUE, Algorithm.OPAQUE, state=State.DECRYPT_ONLY, secret=bytes(128))
+    ]  # the longest
+    many = [replace(opaque[0], id=f"opaque-20261123-{number:08x}") for number in range(keyring.MOST_KEYS)]
+    size = len(encode_ring(replace(ring.stored, keys=(*ring.stored.keys, *many))))
+    assert size < keystore.LARGEST
+    monkeypatch.setattr(keyring, "MOST_KEYS", len(Purpose) + 1)
+    rotate(ring, Purpose.DATA)
+    before = file.read_bytes()
+    with pytest.raises(KeyStoreRefused, match=r"KEY_ROTATION_OPERATIONS.* Nothing was changed"):
+        rotate(ring, Purpose.DATA)
+    assert file.read_bytes() == before
+    ring.rewrap(password, 2000)
+    assert KeyRing.open(store, password, clock).generation == 3
 
 
 def test_a_purpose_without_a_key_is_refused(ring: KeyRing, store, password, clock, file) -> None:

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from cypher.crypto.keyring import KeyRing, Purpose, RotationPolicy, State
-from cypher.crypto.rotation import MARGIN, NOTICE, keep_by_age, rotate
+from cypher.crypto.keys import MARGIN
+from cypher.crypto.rotation import NOTICE, keep_by_age, rotate
 from cypher.errors import OperatorError
 
 DAY = 86_400

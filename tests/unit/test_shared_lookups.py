@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cypher.coalescing import Coalescer
+from cypher.shared_lookups import SharedLookups
 
 
 class Shelf:
@@ -30,19 +30,19 @@ async def shelf() -> Shelf:
 
 
 async def test_those_who_ask_together_are_answered_by_one_call(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=10, turns=10)
-    assert await asyncio.gather(*map(coalescer.get, ["a", "b", "a", "missing"])) == ["A", "B", "A", None]
-    assert await coalescer.get("a") == "A"
+    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
+    assert await asyncio.gather(*map(lookups.get, ["a", "b", "a", "missing"])) == ["A", "B", "A", None]
+    assert await lookups.get("a") == "A"
     assert shelf.calls == [["a", "b", "missing"], ["a"]]
 
 
 async def test_who_comes_while_a_call_is_under_way_gets_a_later_one(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=10, turns=10)
+    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
     shelf.gate.clear()
-    first = asyncio.create_task(coalescer.get("a"))
+    first = asyncio.create_task(lookups.get("a"))
     while not shelf.calls:
         await asyncio.sleep(0)
-    second = asyncio.create_task(coalescer.get("a"))
+    second = asyncio.create_task(lookups.get("a"))
     while len(shelf.calls) < 2:
         await asyncio.sleep(0)
     shelf.gate.set()
@@ -50,19 +50,19 @@ async def test_who_comes_while_a_call_is_under_way_gets_a_later_one(shelf: Shelf
 
 
 async def test_no_call_has_more_keys_than_it_may(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=2, turns=10)
-    assert await asyncio.gather(*map(coalescer.get, "abcde")) == list("ABCDE")
+    lookups = SharedLookups(shelf.look_up, most=2, turns=10)
+    assert await asyncio.gather(*map(lookups.get, "abcde")) == list("ABCDE")
     assert shelf.calls == [["a", "b"], ["c", "d"], ["e"]]
 
 
 async def test_keys_gather_while_every_turn_is_taken(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=10, turns=1)
+    lookups = SharedLookups(shelf.look_up, most=10, turns=1)
     shelf.gate.clear()
-    asking = [asyncio.create_task(coalescer.get("a"))]
+    asking = [asyncio.create_task(lookups.get("a"))]
     for key in "bcd":
         while len(shelf.calls) < 1:
             await asyncio.sleep(0)
-        asking.append(asyncio.create_task(coalescer.get(key)))
+        asking.append(asyncio.create_task(lookups.get(key)))
         await asyncio.sleep(0)
     shelf.gate.set()
     assert await asyncio.gather(*asking) == list("ABCD")
@@ -70,9 +70,9 @@ async def test_keys_gather_while_every_turn_is_taken(shelf: Shelf) -> None:
 
 
 async def test_who_gives_up_takes_nothing_from_the_others(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=10, turns=10)
+    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
     shelf.gate.clear()
-    first, second = [asyncio.create_task(coalescer.get(key)) for key in "ab"]
+    first, second = [asyncio.create_task(lookups.get(key)) for key in "ab"]
     while not shelf.calls:
         await asyncio.sleep(0)
     first.cancel()
@@ -82,9 +82,9 @@ async def test_who_gives_up_takes_nothing_from_the_others(shelf: Shelf) -> None:
 
 
 async def test_a_failure_reaches_everybody_who_waited_and_nobody_later(shelf: Shelf) -> None:
-    coalescer = Coalescer(shelf.look_up, most=10, turns=10)
+    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
     shelf.error = LookupError("away")
-    failed = await asyncio.gather(*map(coalescer.get, "ab"), return_exceptions=True)
+    failed = await asyncio.gather(*map(lookups.get, "ab"), return_exceptions=True)
     assert failed == [shelf.error, shelf.error]
     shelf.error = None
-    assert await coalescer.get("a") == "A"
+    assert await lookups.get("a") == "A"

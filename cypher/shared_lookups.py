@@ -13,7 +13,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Coalescer(Generic[K, V]):
+class SharedLookups(Generic[K, V]):
     """Collects keys until everybody who is ready has run and a turn is free, then looks all of them up by one call."""
 
     def __init__(self, look_up: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int) -> None:

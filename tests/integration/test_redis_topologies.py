@@ -1,0 +1,68 @@
+"""The same client over a cluster and over Sentinels: every command, and a primary that dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from cypher.config import load
+from cypher.errors import RedisUnavailable
+from cypher.redis_client import RedisClient
+from tests.redis_topologies import Servers, cluster, sentinels
+
+pytestmark = pytest.mark.slow
+
+KEYS = [f"cypher:epoch:session:{{{number}}}" for number in range(200)]
+
+
+@pytest.fixture(params=[cluster, sentinels], ids=["cluster", "sentinels"])
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
+    start: Callable[[Path], AbstractContextManager[Servers]] = request.param
+    with start(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(servers: Servers, patient_redis: None) -> AsyncIterator[RedisClient]:
+    client = RedisClient.open(load({"REDIS_URL": servers.url}, None).redis)
+    yield client
+    await client.close()
+
+
+async def eventually(client: RedisClient, key: str, value: bytes) -> None:
+    """Store a value as soon as there is a primary again."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await client.set(key, value, px=60_000)
+            except RedisUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def test_every_command_reaches_the_server_that_holds_the_key(client: RedisClient) -> None:
+    assert await client.ping()
+    await client.set_each(KEYS, b"x", px=60_000)
+    assert await asyncio.gather(*map(client.get, KEYS)) == [b"x"] * len(KEYS)
+    assert sorted([name async for name in client.scan("cypher:epoch:*")]) == sorted(KEYS)
+    assert await client.getdel(KEYS[0]) == b"x"
+    assert not await client.set(KEYS[1], b"y", px=60_000, nx=True)
+    assert await client.delete(KEYS[1])
+    both = ["cypher:epoch:limit:{a}", "cypher:epoch:limit-refused:{a}"]
+    run = client.script("redis.call('ZADD', KEYS[1], 1, ARGV[1]) redis.call('SET', KEYS[2], 1) return #KEYS")
+    assert await run(both, ["member"]) == 2
+    assert await client.zrem(both[0], b"member")
+
+
+async def test_after_a_failover_the_new_primary_is_found(servers: Servers, client: RedisClient) -> None:
+    run = client.script("return redis.call('SET', KEYS[1], ARGV[1])")
+    await client.set_each(KEYS, b"before", px=60_000)
+    await asyncio.to_thread(servers.primary().kill)
+    for key in KEYS[:50]:
+        await eventually(client, key, b"after")
+    assert await asyncio.gather(*map(client.get, KEYS[:50])) == [b"after"] * 50
+    for key in KEYS[:50]:
+        assert await run([key], ["by script"]) in (b"OK", True)
