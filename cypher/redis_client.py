@@ -4,56 +4,34 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
-from hashlib import sha1
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-import hiredis
 from redis.asyncio import RedisCluster
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cypher.clock import Clock, SystemClock
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
+from cypher.redis_scripts import Script, ScriptCalls
 from cypher.redis_servers import CONNECTIONS, AnyRedis, connect
 from cypher.shared_lookups import SharedLookups
 
 T = TypeVar("T")
 
-#: Its stub takes commands of one word only.
-_pack = cast(Callable[[tuple[str | bytes | int, ...]], bytes], hiredis.pack_command)
-
 #: The steps of one command (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
 WHOLE_SECONDS = 0.5
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
-#: MGETs under way at once, and rows of script calls: while they are, more gather. With one alone, all would wait for a
-#: slow one.
+#: MGETs under way at once, and writes of script calls: while they are, more gather. With one alone, all would wait for
+#: a slow one.
 TURNS = 2
 FAILURES = 5
 REST_SECONDS = 1.0
-
-
-class Script(Protocol):
-    """A loaded Lua script: call it with its KEYS and ARGV."""
-
-    async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int]) -> object: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScriptCall:
-    """One call of a script; never the same as another one, whatever it says."""
-
-    digest: str
-    keys: Sequence[str]
-    args: Sequence[str | bytes | int]
 
 
 class Breaker:
@@ -93,8 +71,9 @@ class RedisClient:
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
         self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
-        self._scripts = SharedLookups(self._run_each, most=SLICE, turns=TURNS)
-        self._sources: dict[str, str] = {}
+        self._scripts = (
+            None if isinstance(redis, RedisCluster) else ScriptCalls(redis, self._guarded, most=SLICE, turns=TURNS)
+        )
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
@@ -164,18 +143,14 @@ class RedisClient:
         return await self.get(key) or b""
 
     def script(self, source: str) -> Script:
-        """Return a callable for a Lua script's text; it is sent once and then named by its digest.
-
-        All calls of one turn of the loop are one round trip; each is decided on its own.
-        """
-        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-        self._sources[digest] = source
+        """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
+        if self._scripts:
+            return self._scripts.script(source)
+        # A cluster's pipelines take no EVALSHA: each call is a round trip.
+        registered = self._redis.register_script(source)
 
         async def run(keys: Sequence[str], args: Sequence[str | bytes | int]) -> object:
-            answer = await self._scripts.get(ScriptCall(digest, keys, args))
-            if isinstance(answer, RedisError):
-                raise RedisUnavailable from answer
-            return answer
+            return await self._guarded(lambda: registered(keys=list(keys), args=list(args)))
 
         return run
 
@@ -191,38 +166,6 @@ class RedisClient:
         for key in keys:
             pipeline.get(key)
         return await pipeline.execute()
-
-    async def _run_each(self, calls: list[ScriptCall]) -> dict[ScriptCall, object]:
-        answers = dict(zip(calls, await self._guarded(partial(self._ask_each, calls)), strict=True))
-        unknown = [call for call, answer in answers.items() if isinstance(answer, NoScriptError)]
-        if unknown:
-            for digest in {call.digest for call in unknown}:
-                await self._guarded(partial(self._redis.script_load, self._sources[digest]))
-            answers |= zip(unknown, await self._guarded(partial(self._ask_each, unknown)), strict=True)
-        return answers
-
-    async def _ask_each(self, calls: list[ScriptCall]) -> Sequence[object]:
-        """Return the answers to all calls, of which each may be an error."""
-        if isinstance(self._redis, RedisCluster):
-            pipeline = self._redis.pipeline()
-            for call in calls:
-                pipeline.evalsha(call.digest, len(call.keys), *call.keys, *call.args)
-            return await pipeline.execute(raise_on_error=False)
-        pool = self._redis.connection_pool
-        take: Callable[[], Awaitable[AbstractConnection]] = pool.get_connection
-        connection = await take()
-        all_read = False
-        try:
-            # By hand: a pipeline of redis-py takes 12 µs more for each of 64 calls.
-            await connection.send_packed_command(b"".join(map(_packed, calls)))
-            answers = [await _answer(connection) for _ in calls]
-            all_read = True
-        finally:
-            if not all_read:
-                # Or the next one who is given this connection would read what was meant for these.
-                await connection.disconnect(nowait=True)
-            await pool.release(connection)
-        return answers
 
     async def _scans(self) -> list[Callable[..., Awaitable[Any]]]:
         """Return the call that reads on, for each server that holds a part of the names."""
@@ -250,16 +193,3 @@ class RedisClient:
 
 def _value(answer: object) -> bytes | None:
     return answer if isinstance(answer, bytes) else None
-
-
-def _packed(call: ScriptCall) -> bytes:
-    return _pack((b"EVALSHA", call.digest, len(call.keys), *call.keys, *call.args))
-
-
-async def _answer(connection: AbstractConnection) -> object:
-    try:
-        # Without a time-out of its own, which costs more than to read what has arrived: all together have one.
-        answer: object = await connection.read_response(timeout=math.inf)
-    except ResponseError as exc:
-        return exc
-    return answer

@@ -16,7 +16,8 @@ from cypher.ephemeral.decisions import Decision, Hit
 from cypher.ephemeral.local_windows import LocalWindows
 from cypher.ephemeral.sealed_values import key_name
 from cypher.errors import RedisUnavailable
-from cypher.redis_client import RedisClient, Script
+from cypher.redis_client import RedisClient
+from cypher.redis_scripts import Script
 
 logger = logging.getLogger("cypher.limits")
 
