@@ -9,10 +9,11 @@ from bench.filling import fill
 from bench.people import People, seed
 from bench.servers import Servers
 from cypher import redis_client, redis_servers
-from cypher.app import Resources, build_services, resources
+from cypher.app import Resources, resources
 from cypher.auth import Services
 from cypher.clock import SystemClock
 from cypher.config import PostgresConfig, load
+from cypher.wiring import build_services
 
 #: The smallest state, which all others are compared with.
 SMALL = 1000

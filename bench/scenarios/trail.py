@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from bench.harness import Scenario, Target, Work
-from cypher.app import Resources, build_services
+from cypher.app import Resources
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.source import Source
 from cypher.client import CypherClient
@@ -13,6 +13,7 @@ from cypher.clock import new_bytes
 from cypher.repositories import Repositories
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
+from cypher.wiring import build_services
 
 #: A tenth of a login.
 MOST = Target(ratio=1.1)

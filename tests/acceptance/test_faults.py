@@ -6,6 +6,7 @@ import uuid
 
 from cypher.clock import SystemClock
 from tests.acceptance.authenticator import enrol, prove
+from tests.acceptance.new_passwords import NEW, begin_change, finish_change, opens
 from tests.acceptance.person import Person
 
 
@@ -49,6 +50,22 @@ async def test_without_its_audit_entry_a_change_does_not_happen(service, person:
     }
     assert (await person.refresh(login["refresh_token"])).status == 200
     assert (await other.register()).status == 201
+
+
+async def test_without_the_trail_neither_password_nor_name_nor_account_changes(service, person: Person) -> None:
+    await person.register()
+    token = (await person.login()).body["access_token"]
+    body = await begin_change(person, token)
+    await service.execute(NO_TRAIL)
+    refused = [
+        await finish_change(person, token, body),
+        await person.bearing("PATCH", "/v1/account", token, json={"username": "zoe"}),
+        await person.bearing("DELETE", "/v1/account", token),
+    ]
+    assert [answer.status for answer in refused] == [503] * 3
+    await service.execute(A_TRAIL)
+    assert (await person.session(token)).body["username"] == person.username
+    assert [await opens(person, password) for password in (NEW, person.password)] == [False, True]
 
 
 async def test_without_the_trail_sessions_still_end_and_are_recorded_in_the_log_and_later(
