@@ -121,6 +121,13 @@ class Watch:
                 return True
         return False
 
+    async def finds_a_delay(self, pairs: int) -> bool:
+        """Measure anew while there is none: a real one stays, what a busy machine hides shows."""
+        for _ in range(TRIES):
+            if await self.ratio(pairs) - 1 > TOLERANCE:
+                return True
+        return False
+
 
 @pytest.mark.usefixtures("patient_redis")
 async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is_seen(
@@ -144,7 +151,7 @@ async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is
         return credentials(name, known)
 
     monkeypatch.setattr(login, "_credentials", slow)
-    assert not await watch.finds_no_difference(PAIRS // 4)
+    assert await watch.finds_a_delay(PAIRS // 4)
 
 
 @pytest.mark.slow

@@ -27,30 +27,33 @@ ROWS = (
     "SELECT session_id, revoked_at FROM user_sessions ORDER BY session_id",
     "SELECT r::text FROM recovery_codes r ORDER BY code_hash",
     "SELECT t::text FROM recovery_tokens t ORDER BY token_hash",
+    "SELECT id, name, trusted_until, revoked_at FROM devices ORDER BY id",
 )
 numbers = count()
 
 
 @dataclass
 class Scene:
-    """Somebody with two sessions, and what was begun with the first one."""
+    """Somebody with two sessions, the second on a device, and what was begun with the first one."""
 
     service: Any
     person: Person
     login: dict
     other_session: str
+    device: str
     token: str | None = None  #: what the caller brings
 
     @classmethod
     async def of(cls, service: Any, http: Any) -> "Scene":
         person = Person(http, service.url, f"person-{next(numbers)}")
         assert (await person.register()).status == 201
-        login, other = (await person.login()).body, (await person.login()).body
-        return cls(service, person, login, other["session"]["id"], login["access_token"])
+        login, other = (await person.login()).body, (await person.login(device={"fingerprint": "print"})).body
+        session = other["session"]
+        return cls(service, person, login, session["id"], session["device_id"], login["access_token"])
 
     async def ask(self, route: Route, request: Request) -> Answer:
         headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        path = route.path.replace("{id}", self.other_session)
+        path = route.path.replace("{id}", self.device if "/devices/" in route.path else self.other_session)
         return await self.person.ask(route.method, path, headers=headers, **request)
 
 
@@ -117,7 +120,11 @@ TABLE = {
     ("GET", "/v1/account"): Row(200),
     ("PATCH", "/v1/account"): Row(200, sends=a_rename),
     ("DELETE", "/v1/account"): Row(204),
+    ("GET", "/v1/account/activity"): Row(200),
     ("GET", "/v1/account/export"): Row(200),
+    ("GET", "/v1/devices"): Row(200),
+    ("PATCH", "/v1/devices/{id}"): Row(200, another=404, sends={"json": {"name": "kitchen"}}),
+    ("DELETE", "/v1/devices/{id}"): Row(204, another=404),
     ("POST", "/v1/recovery/request"): Row(202, sends={"json": {"username": "nobody"}}),
     ("POST", "/v1/recovery/start"): Row(200, sends={"json": {**START, "recovery_token": new_recovery_token()}}),
     ("POST", "/v1/recovery/finish"): Row(410, sends=FINISH),
