@@ -83,15 +83,14 @@ class Worker:
 async def perform(job: Job) -> Outcome:
     """Do a job."""
     loop = asyncio.get_running_loop()
-    connections = [
-        (await loop.create_connection(Connection, "127.0.0.1", job.port))[1]
-        for _ in range(min(job.at_once, len(job.requests)) if job.seconds is None else job.at_once)
-    ]
+    connections: list[Connection] = []
     pairs: Iterable[tuple[int, bytes]] = enumerate(job.requests)
     turns = iter(pairs) if job.seconds is None else itertools.cycle(pairs)
-    began = time.perf_counter()
-    workers = [Worker(job, turns, began + (job.seconds or float("inf"))) for _ in connections]
     try:
+        for _ in range(min(job.at_once, len(job.requests)) if job.seconds is None else job.at_once):
+            connections.append((await loop.create_connection(Connection, "127.0.0.1", job.port))[1])
+        began = time.perf_counter()
+        workers = [Worker(job, turns, began + (job.seconds or float("inf"))) for _ in connections]
         await asyncio.gather(*(worker.work(each) for worker, each in zip(workers, connections, strict=True)))
     except OSError as exc:
         return Outcome(seconds=0, latencies=[], problem=str(exc))

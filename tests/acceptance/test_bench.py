@@ -33,7 +33,7 @@ def test_a_short_run_measures_keeps_draws_and_compares_and_leaves_nothing_else(t
         *("seal 64 B, 1 key", "open 64 B, 1 key"),
         *("miss, one at a time", "miss, 16 at once"),
     ]
-    assert all(result["ratio"][1] > 0 for result in run["results"])
+    assert all(result["ratio"]["middle"] > 0 for result in run["results"])
     assert {"commit", "machine", "versions", "command"} <= run["setting"].keys()
     assert "<svg" in (tmp_path / "report.html").read_text()
     assert "| miss, 16 at once |" in page.read_text()
@@ -41,7 +41,7 @@ def test_a_short_run_measures_keeps_draws_and_compares_and_leaves_nothing_else(t
     assert not list((tmp_path / "tmp").iterdir())
 
     for result in run["results"]:
-        result["ratio"] = [number / 100 for number in result["ratio"]]
+        result["ratio"] = {name: number / 100 for name, number in result["ratio"].items()}
     (tmp_path / "before.json").write_text(json.dumps(run))
     compared = bench(tmp_path, "--read", "run.json", "--compare", "before.json")
     assert compared.returncode == 1

@@ -265,6 +265,7 @@ async def lonely(server: OwnServer, ring: KeyRing, clock: HandClock) -> AsyncIte
     """A limiter whose Redis a test may freeze and kill."""
     async with opened(server.url, clock=clock) as client:
         client.__class__ = Counting
+        client._scripts._guarded = client._guarded
         yield RateLimiter(client, BlindIndex(ring), ring.epoch, clock)
 
 
