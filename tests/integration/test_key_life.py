@@ -4,7 +4,10 @@ import asyncio
 import os
 import secrets
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -53,6 +56,17 @@ class Stopped(Exception):
     """A sweep was cut off."""
 
 
+class Slow(Reencryption):
+    """A sweep that others overtake between its reading and its writing."""
+
+    meanwhile: list[Callable[[], Awaitable[object]]]
+
+    async def _learn_keys(self, cells) -> None:
+        await super()._learn_keys(cells)
+        while cells and self.meanwhile:
+            await self.meanwhile.pop(0)()
+
+
 class Instance:
     """What one process holds."""
 
@@ -67,8 +81,8 @@ class Instance:
         self.db = await Database.open(self.config, over)
         return self
 
-    def sweep(self) -> Reencryption:
-        return Reencryption(db=self.db, ring=self.ring, codec=self.codec, clock=self.clock)
+    def sweep(self, kind: type[Reencryption] = Reencryption) -> Reencryption:
+        return kind(db=self.db, ring=self.ring, codec=self.codec, clock=self.clock)
 
     def retirement(self) -> Retirement:
         audit = Audit(self.clock, BlindIndex(self.ring))
@@ -124,6 +138,29 @@ def life_on(config) -> type[RuleBasedStateMachine]:
                 self.runner.run(self.instances[who].sweep().run(stop))
             except Stopped:
                 self.crash(who)
+
+        @rule(
+            who=st.integers(0, INSTANCES - 1),
+            acts=st.lists(st.sampled_from(["retire", "rotate", "retire", "reencrypt"]), min_size=1, max_size=3),
+        )
+        def reencrypt_and_be_overtaken(self, who: int, acts: list[str]) -> None:
+            self.encrypt(who)  # something to move
+            rotate(self.instances[who].ring, Purpose.DATA)
+            other = self.instances[who - 1]
+            sweep = self.instances[who].sweep(Slow)
+            sweep.meanwhile = [partial(self.act, other, act) for act in acts]
+            self.runner.run(sweep.run())
+
+        async def act(self, other: Instance, act: str) -> None:
+            if act == "reencrypt":
+                await other.sweep().run()
+                return
+            rotate(other.ring, Purpose.DATA)
+            if act == "retire":
+                self.clock.ahead += DELAY.total_seconds()
+                for key in other.ring.live(Purpose.DATA):
+                    with suppress(OperatorError):
+                        await other.retirement().destroy(key.id)
 
         @rule(who=st.integers(0, INSTANCES - 1), which=st.integers(0, 20))
         def destroy(self, who: int, which: int) -> None:
