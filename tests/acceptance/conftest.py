@@ -24,6 +24,7 @@ from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose
 from cypher.embedded import postgres_binaries
+from cypher.maintenance.sealing import Sealer
 from cypher.web.application import make_web_app
 from cypher.web.server import WebServer
 from cypher.wiring import build_services
@@ -95,6 +96,17 @@ class Service:
             return await connection.fetch(query)
         finally:
             await connection.close()
+
+    async def seal(self) -> None:
+        """Seal the whole trail. Transactions of other tests' databases hold it back for a moment."""
+        await self.resources.audit.flush(self.resources.db)
+        sealer = Sealer(db=self.resources.upkeep, ring=self.resources.ring, clock=self.resources.clock)
+        lag = 1
+        async with asyncio.timeout(30):
+            while lag:
+                await sealer.seal()
+                async with self.resources.db.connection() as repos:
+                    lag = (await repos.audit_seals.get_lag()).entries
 
     async def times(self, action: str) -> int:
         """Return how often something happened: entries counted together are one."""

@@ -10,21 +10,9 @@ import pytest
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event, Outcome
 from cypher.auth.source import Source
-from cypher.maintenance.sealing import Sealer
 from tests.acceptance.person import Person
 
 ANSI = "\x1b[2J\x1b[31mred\x1b]0;title\x07\x9b1m\x00\r\n\u202etxt[bold]x[/bold]"
-
-
-async def sealed(service) -> None:
-    opened = service.resources
-    await opened.audit.flush(opened.db)
-    sealer = Sealer(db=opened.upkeep, ring=opened.ring, clock=opened.clock)
-    lag = 1
-    while lag:
-        await sealer.seal()
-        async with opened.db.connection() as repos:
-            lag = (await repos.audit_seals.get_lag()).entries
 
 
 @pytest.fixture
@@ -33,7 +21,7 @@ async def used(service, person: Person):
     await person.register()
     await person.login()
     await Person(person.http, person.url, "nobody").start_login()
-    await sealed(service)
+    await service.seal()
     return service
 
 
@@ -184,7 +172,7 @@ async def test_what_others_put_into_the_trail_is_escaped_and_bounded(service, pe
     async with opened.db.transaction() as repos:
         await opened.audit.record(repos, happening, source)
     opened.audit.record_failure(happening, source)
-    await sealed(service)
+    await service.seal()
     for command in (("tail",), ("tail", "--json"), ("search", "--action", "auth.login.failed"), ("export",)):
         done = await run_cli(service, "audit", *command)
         assert done.returncode == 0, done.stderr

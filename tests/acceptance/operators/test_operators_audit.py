@@ -7,7 +7,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cypher.maintenance.sealing import Sealer
 from cypher.web import streams
 from tests.acceptance.operators.conftest import Desk, printed
 from tests.acceptance.person import Person
@@ -20,13 +19,6 @@ async def alice(desk: Desk, http) -> Person:
     person = Person(http, desk.service.url, "alice")
     assert (await person.register()).status == 201
     return person
-
-
-async def seal(desk: Desk) -> None:
-    """Do what a running service does each second."""
-    open_ = desk.service.resources
-    await open_.audit.flush(open_.db)
-    await Sealer(db=open_.upkeep, ring=open_.ring, clock=open_.clock).seal()
 
 
 async def exported(desk: Desk, **params: str) -> str:
@@ -79,7 +71,7 @@ async def test_the_whole_trail_is_exported_with_what_proves_it(
     desk: Desk, alice: Person, tmp_path: Path, run_cli
 ) -> None:
     await alice.login()
-    await seal(desk)
+    await desk.service.seal()
     file = tmp_path / "trail.ndjson"
     file.write_text(await exported(desk))
     proven = await run_cli(desk.service, "audit", "verify", "--export", str(file))
@@ -120,7 +112,7 @@ async def test_who_leaves_in_the_middle_of_an_export_leaves_no_connection_behind
 
 async def test_the_trail_is_proven_and_what_was_done_to_it_is_named(desk: Desk, alice: Person) -> None:
     assert (await desk.as_("auditor", "GET", f"{AUDIT}/checkpoint")).status == 404
-    await seal(desk)
+    await desk.service.seal()
     checkpoint = (await desk.as_("auditor", "GET", f"{AUDIT}/checkpoint")).body
     assert checkpoint["seal_no"] >= 1
     holds = (await desk.as_("auditor", "POST", f"{AUDIT}/verify")).body
