@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -67,7 +68,14 @@ def read_query(request: web.Request, into: type[S]) -> S:
     twice = [name for name in into.__struct_encode_fields__ if len(sent.getall(name, ())) > 1]
     if twice:
         raise ValidationFailed([FieldError(f"/{name}", "invalid") for name in twice])
-    return _convert(dict(sent), into, strict=False)
+    query = _convert(dict(sent), into, strict=False)
+    # What turns texts into numbers takes a number for a time as well; ours are those of RFC 3339.
+    numbers = [
+        name for name, text in sent.items() if isinstance(getattr(query, name, None), datetime) and ":" not in text
+    ]
+    if numbers:
+        raise ValidationFailed([FieldError(f"/{name}", "invalid") for name in numbers])
+    return query
 
 
 def parse_json(body: bytes, into: type[S]) -> S:

@@ -54,6 +54,8 @@ async def test_a_page_is_what_the_command_prints(desk: Desk, alice: Person, run_
     [
         {"user_id": "nobody"},
         {"since": "yesterday"},
+        {"since": "5"},
+        {"until": "0.5"},
         {"since": "0001-01-01T00:00:00Z"},
         {"until": "2026-01-01T00:00:00"},
         {"cursor": "x"},
