@@ -31,6 +31,12 @@ def test_module_says_what_it_is_for(file: Path) -> None:
     assert ast.get_docstring(ast.parse(file.read_text()))
 
 
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest imports them by their name alone, and leaves out the second."""
+    modules = [path.name for path in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in path.parts]
+    assert len(modules) == len(set(modules))
+
+
 @pytest.mark.parametrize("file", FILES, **names)
 def test_no_sql_in_the_program(file: Path) -> None:
     statement = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|GRANT|WITH)\s[\w\s*\"({]")
