@@ -8,7 +8,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keys import CIPHERS, REPLACED_BY_AGE, SEALING, Algorithm, KeyInfo, Purpose, RotationPolicy, State
+from cypher.crypto.keys import (
+    CIPHERS,
+    MARGIN,
+    REPLACED_BY_AGE,
+    SEALING,
+    Algorithm,
+    KeyInfo,
+    Purpose,
+    RotationPolicy,
+    State,
+)
 from cypher.crypto.keystore import StoredKey, StoredRing
 from cypher.operator_errors import KeyPending, Unfit
 
@@ -18,8 +28,6 @@ __all__ = ["RotationPolicy", "activated", "changed_by", "keep_by_age", "rotate"]
 BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
 #: A signing key stands in the JWKS for this time before it signs, so that whoever caches the JWKS has it.
 NOTICE = timedelta(hours=1)
-#: A process may use the key that it last saw active for 30 s; clocks differ a little.
-MARGIN = timedelta(minutes=5)
 #: Keys of which nothing is left when what they have made has expired. What lies in PostgreSQL never does.
 ENDED_BY_AGE = frozenset({Purpose.CACHE, Purpose.SIGNING})
 
@@ -78,14 +86,14 @@ def changed_by(ring: KeyRing, edit: Callable[[StoredRing], StoredRing]) -> tuple
 
 
 def _aged(ring: KeyRing, stored: StoredRing, now: datetime, policy: RotationPolicy) -> StoredRing:
-    aged = stored
+    aged, replaced_at = stored, stored.replacements()
     for key in stored.keys:
         if _is_old(key, now, policy) and aged.pending(key.purpose) is None:
             aged = _added(aged, _next_key(ring, aged, key, None, None))
         elif key.purpose is Purpose.SIGNING and key.state is State.PENDING and now - key.created_at >= NOTICE:
             aged = activated(aged, key, now)
-        elif key.state is State.DECRYPT_ONLY and _is_forgotten(stored, key, now, policy):
-            aged = aged.with_key(replace(key, state=State.DESTROYED, wrapped=""))
+        elif key.state is State.DECRYPT_ONLY and _is_forgotten(key, replaced_at.get(key.id), now, policy):
+            aged = aged.with_key(key.destroyed())
     return aged
 
 
@@ -94,12 +102,11 @@ def _is_old(key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
     return key.purpose in REPLACED_BY_AGE and due is not None and now >= due
 
 
-def _is_forgotten(stored: StoredRing, key: StoredKey, now: datetime, policy: RotationPolicy) -> bool:
+def _is_forgotten(key: StoredKey, replaced_at: datetime | None, now: datetime, policy: RotationPolicy) -> bool:
     """Tell whether all that a key has made has expired by itself."""
-    if key.purpose not in ENDED_BY_AGE:
+    if key.purpose not in ENDED_BY_AGE or replaced_at is None:
         return False
-    replaced_at = stored.replacements().get(key.id)
-    return replaced_at is not None and now >= replaced_at + policy.afterlife(key.purpose)
+    return now >= replaced_at + policy.afterlife(key.purpose)
 
 
 def _unscheduled(stored: StoredRing, purpose: Purpose, now: datetime) -> StoredRing:
@@ -109,7 +116,7 @@ def _unscheduled(stored: StoredRing, purpose: Purpose, now: datetime) -> StoredR
         return stored
     if now >= pending.activated_at - MARGIN:
         raise KeyPending(f"The key {pending.id} takes over in these minutes. Try again a quarter of an hour later.")
-    return stored.with_key(replace(pending, state=State.DESTROYED, activated_at=None, wrapped=""))
+    return stored.with_key(replace(pending.destroyed(), activated_at=None))
 
 
 def _next_key(

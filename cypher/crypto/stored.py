@@ -47,6 +47,10 @@ class StoredKey:
     activated_at: datetime | None
     wrapped: str
 
+    def destroyed(self) -> "StoredKey":
+        """Return what is left of the key: that it was there."""
+        return replace(self, state=State.DESTROYED, wrapped="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRing:

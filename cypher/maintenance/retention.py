@@ -4,8 +4,7 @@ What may go is decided in the database, by the rights of the schema's owner. Lea
 """
 
 import asyncio
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event, key_event
@@ -51,7 +50,15 @@ class Retention:
 
     def _replaced_keys(self) -> list[StoredKey]:
         stored, long_ago = self._ring.stored, self._clock.now() - SETTLED
-        return [key for key in stored.keys if _is_replaced(stored, key, long_ago)]
+        replaced_at = stored.replacements()
+        return [
+            key
+            for key in stored.keys
+            if key.purpose is Purpose.AUDIT_DATA
+            and key.state is State.DECRYPT_ONLY
+            and key.id in replaced_at
+            and replaced_at[key.id] <= long_ago
+        ]
 
     async def _destroy_unused(self, key: StoredKey) -> None:
         async with self._db.connection() as repos:
@@ -66,18 +73,8 @@ class Retention:
                 await self._audit.record(repos, Happening(event=event, note=note, by_itself=True), None)
 
 
-def _is_replaced(stored: StoredRing, key: StoredKey, long_ago: datetime) -> bool:
-    replaced_at = stored.replacements().get(key.id)
-    return (
-        key.purpose is Purpose.AUDIT_DATA
-        and key.state is State.DECRYPT_ONLY
-        and replaced_at is not None
-        and replaced_at <= long_ago
-    )
-
-
 def _destroyed(stored: StoredRing, key_id: str) -> StoredRing:
     key = next((key for key in stored.keys if key.id == key_id), None)
     if key is None or key.state is not State.DECRYPT_ONLY:
         return stored
-    return stored.with_key(replace(key, state=State.DESTROYED, wrapped=""))
+    return stored.with_key(key.destroyed())

@@ -6,7 +6,6 @@ nothing for 5 s: after the delay no write under this key can be on its way, not 
 """
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -127,7 +126,7 @@ def _destroyed(stored: StoredRing, key_id: str) -> StoredRing:
     key = next(key for key in stored.keys if key.id == key_id)
     if key.state is not State.DECRYPT_ONLY:
         raise KeyInUse(f"{key_id} is {key.state} by now; it was not destroyed.")
-    return stored.with_key(replace(key, state=State.DESTROYED, wrapped=""))
+    return stored.with_key(key.destroyed())
 
 
 def _shown(moment: datetime) -> str:
