@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from cypher.auth.audit import Audit, Happening
+from cypher.auth.endings import end_sessions
 from cypher.auth.events import Event
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.living import LivingSessions
@@ -70,17 +71,14 @@ class Devices:
         user_id = session.user_id
         async with self._db.transaction() as repos:
             await _hold(repos, session)
-            ended: list[UUID] = []
-            if await repos.devices.revoke_device(device_id, user_id):
-                ended = await repos.sessions.revoke_sessions(
-                    user_id, keep=None, reason="device_revoked", device_id=device_id
-                )
-                note = f"{device_id}: {len(ended)} sessions ended"
-                await self._record(repos, Event.DEVICE_REVOKED, session, note, source)
-            elif await repos.devices.get_device(device_id, user_id) is None:
+            revoked = await repos.devices.revoke_device(device_id, user_id)
+            if not revoked and await repos.devices.get_device(device_id, user_id) is None:
                 raise NotFound
-            recently = await repos.sessions.list_recently_revoked(user_id)
-        await self._living.bury({*ended, *recently})
+            ended = await end_sessions(repos, user_id, keep=None, reason="device_revoked", device_id=device_id)
+            if revoked:
+                note = f"{device_id}: {ended.count} sessions ended"
+                await self._record(repos, Event.DEVICE_REVOKED, session, note, source)
+        await self._living.bury(ended.to_bury)
 
     async def _record(self, repos: Repositories, event: Event, session: SessionView, note: str, source: Source) -> None:
         happening = Happening(event=event, user_id=session.user_id, session_id=session.id, note=note)

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from cypher.auth.audit import Audit, Happening
+from cypher.auth.events import Event
 from cypher.auth.source import Source
 from cypher.errors import KeysUnavailable, TrailRefused
 from cypher.postgres import Database
@@ -30,13 +31,15 @@ class Ended:
 NOTHING_ENDED = Ended(count=0, to_bury=frozenset())
 
 
-async def end_sessions(repos: Repositories, user_id: UUID, *, keep: UUID | None, reason: str) -> Ended:
-    """End a person's living sessions, all or all but one. Hold the person's row before.
+async def end_sessions(
+    repos: Repositories, user_id: UUID, *, keep: UUID | None, reason: str, device_id: UUID | None = None
+) -> Ended:
+    """End a person's living sessions, all or all but one, or those of a device. Hold the person's row before.
 
     Those that ended a moment ago are to be buried again: whoever asks once more, since Redis was away the first time,
     completes what was left undone.
     """
-    ended = await repos.sessions.revoke_sessions(user_id, keep=keep, reason=reason)
+    ended = await repos.sessions.revoke_sessions(user_id, keep=keep, reason=reason, device_id=device_id)
     recently = await repos.sessions.list_recently_revoked(user_id)
     return Ended(count=len(ended), to_bury=frozenset({*ended, *recently}))
 
@@ -56,6 +59,17 @@ class Recorder(Protocol):
     """What records in a transaction."""
 
     async def record(self, repos: Repositories, happening: Happening, source: Source | None) -> None: ...
+
+
+async def end_session(
+    repos: Repositories, recorder: Recorder, session_id: UUID, user_id: UUID, reason: str, source: Source
+) -> bool:
+    """End one session of this person and record it; True when this call ended it."""
+    ended = await repos.sessions.revoke_session(session_id, user_id, reason)
+    if ended:
+        happening = Happening(event=Event.SESSION_ENDED, user_id=user_id, session_id=session_id, reason=reason)
+        await recorder.record(repos, happening, source)
+    return ended
 
 
 class _Kept:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Happening
-from cypher.auth.endings import Ended, Endings, Recorder, end_sessions
+from cypher.auth.endings import Ended, Endings, Recorder, end_session, end_sessions
 from cypher.auth.events import Event
 from cypher.auth.living import LivingSessions, view_of
 from cypher.auth.source import Source
@@ -15,6 +15,9 @@ from cypher.postgres import Database
 from cypher.repositories import Repositories
 
 Scope = Literal["others", "all"]
+
+#: Why a session has ended that its owner ended.
+LOGOUT = "logout"
 
 
 class Sessions:
@@ -47,7 +50,7 @@ class Sessions:
         async def end(repos: Repositories, recorder: Recorder) -> None:
             if await repos.blacklist.is_ended(claims.jti):
                 raise Unauthenticated
-            await _revoke(repos, recorder, claims.sid, claims.sub, source)
+            await end_session(repos, recorder, claims.sid, claims.sub, LOGOUT, source)
 
         await self._endings.run(end)
         await self._living.bury([claims.sid])
@@ -72,7 +75,7 @@ class Sessions:
         user_id = validated.session.user_id
 
         async def end(repos: Repositories, recorder: Recorder) -> None:
-            if not await _revoke(repos, recorder, session_id, user_id, source):
+            if not await end_session(repos, recorder, session_id, user_id, LOGOUT, source):
                 session = await repos.sessions.get_session(session_id)
                 if session is None or session.user_id != user_id:
                     raise NotFound
@@ -99,11 +102,3 @@ class Sessions:
         ended = await self._endings.run(end)
         await self._living.bury(ended.to_bury)
         return ended.count
-
-
-async def _revoke(repos: Repositories, recorder: Recorder, session_id: UUID, user_id: UUID, source: Source) -> bool:
-    ended = await repos.sessions.revoke_session(session_id, user_id, "logout")
-    if ended:
-        happening = Happening(event=Event.SESSION_ENDED, user_id=user_id, session_id=session_id, reason="logout")
-        await recorder.record(repos, happening, source)
-    return ended

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.endings import Endings, Recorder
+from cypher.auth.endings import Endings, Recorder, end_session
 from cypher.auth.events import Event, Outcome
 from cypher.auth.living import LivingSessions
 from cypher.auth.refresh_tokens import PREFIX, hash_token, new_refresh_token
@@ -123,11 +123,7 @@ class Tokens:
             session = await repos.sessions.get_session(session_id) if session_id else None
             if session is None:
                 return None
-            if await repos.sessions.revoke_session(session.session_id, session.user_id, reason := "token_revoked"):
-                happening = Happening(
-                    event=Event.SESSION_ENDED, user_id=session.user_id, session_id=session.session_id, reason=reason
-                )
-                await recorder.record(repos, happening, source)
+            await end_session(repos, recorder, session.session_id, session.user_id, "token_revoked", source)
             return session.session_id
 
         session_id = await self._endings.run(end)
