@@ -28,8 +28,8 @@ from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
 
-#: Two for each re-encryption, by itself and asked for: one of these holds its lock. The others are for operators, and
-#: for what seals the audit trail beside them.
+#: Two for each re-encryption, by itself and asked for, which may take hours: one of these holds its lock. The others are
+#: for operators, and for what seals the audit trail beside them.
 UPKEEP_CONNECTIONS = 8
 
 
@@ -68,7 +68,6 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         over = repositories_over(ring, codec, index)
         db = await Database.open(config.postgres, over)
         closing.push_async_callback(db.close)
-        # Two for re-encryption, which may take hours, and some for operators and the trail beside it.
         few = replace(config.postgres, pool_max=UPKEEP_CONNECTIONS)
         upkeep = await Database.open(few, over, statement_seconds=MAINTENANCE_SECONDS)
         closing.push_async_callback(upkeep.close)

@@ -53,11 +53,11 @@ def build_services(open_: Resources) -> Services:
             db=db,
             audit=audit,
             factor=shared.factor,
-            freshness=Freshness(config.factors.fresh),
+            freshness=shared.freshness,
             issuer=issuer_of(config.http.public_origin),
         ),
         password=_password_change(open_, shared),
-        account=Account(db=db, ring=open_.ring, audit=audit, living=living, freshness=Freshness(config.factors.fresh)),
+        account=Account(db=db, ring=open_.ring, audit=audit, living=living, freshness=shared.freshness),
         export=Export(db=db, audit=audit, clock=open_.clock),
         recovery=_recovery(open_, shared),
         recovery_requests=RecoveryRequests(
@@ -97,6 +97,7 @@ class _Shared:
     living: LivingSessions
     devices: KnownDevices
     factor: SecondFactor
+    freshness: Freshness
     limits: RateLimits
 
 
@@ -115,6 +116,7 @@ def _shared(open_: Resources) -> _Shared:
         living=living_sessions(open_),
         devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
+        freshness=Freshness(config.factors.fresh),
         limits=RateLimits(limiter=rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
     )
 
@@ -184,7 +186,7 @@ def _password_change(open_: Resources, shared: _Shared) -> PasswordChange:
         opaque=shared.opaque,
         audit=open_.audit,
         living=shared.living,
-        freshness=Freshness(open_.config.factors.fresh),
+        freshness=shared.freshness,
         flow_lifetime=open_.config.sessions.login_flow,
     )
 

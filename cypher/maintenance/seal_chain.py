@@ -50,7 +50,7 @@ class SealChain:
         self.checkpoint_no: int | None = None  #: the newest seal that a checkpoint vouches for
 
     def follow(self, seal: Seal) -> Finding | None:
-        """Take the next seal; returns what is wrong with it. Its leaves are looked at by `compare`."""
+        """Take the next seal; returns what is wrong with it. Its leaves are not looked at here."""
         said, number = seal.statement, self.last.seal_no + 1 if self.last else 1
         if said.seal_no != number:
             return Finding(attack=Attack.DELETED, seal_no=number, sentence=f"Seal {number} is gone.")
