@@ -49,12 +49,16 @@ def new_id(clock: Clock) -> UUID:
 
 def id_at(moment: datetime) -> UUID:
     """Draw a UUIDv7 of a moment."""
-    # By way of whole microseconds: a float of seconds may lie a little below the millisecond that it stands for.
-    milliseconds = round(moment.timestamp() * 1_000_000) // 1000
+    milliseconds = microseconds_of(moment) // 1000
     value = (milliseconds << 80) | secrets.randbits(80)
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Return the whole microseconds since 1970: a float of seconds may lie a little below what it stands for."""
+    return round(moment.timestamp() * 1_000_000)
 
 
 def moment_of(identifier: UUID) -> datetime:

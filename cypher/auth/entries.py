@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from cypher.auth.happenings import Details
-from cypher.clock import EPOCH, LAST_MILLISECOND
+from cypher.clock import EPOCH, LAST_MILLISECOND, microseconds_of
 from cypher.crypto import base64url
 from cypher.errors import FieldDoesNotOpen, FieldError, ValidationFailed
 from cypher.postgres import Database
@@ -75,8 +75,7 @@ async def opened(repos: Repositories, entries: Sequence[StoredEntry]) -> list[En
 
 def cursor_of(entry: StoredEntry) -> str:
     """Return what names the spot after an entry: 24 bytes that say nothing else, in base64url."""
-    microseconds = round(entry.occurred_at.timestamp() * 1_000_000)
-    return base64url.encode(microseconds.to_bytes(8, "big") + entry.id.bytes)
+    return base64url.encode(microseconds_of(entry.occurred_at).to_bytes(8, "big") + entry.id.bytes)
 
 
 def spot_of(cursor: str) -> Spot:

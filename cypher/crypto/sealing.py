@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from cypher.clock import microseconds_of
 from cypher.crypto.merkle import leaf_hash, root_of
 
 #: What stands in `previous` of the first seal.
@@ -41,7 +42,7 @@ class Statement:
 
     def message(self) -> bytes:
         """Return the bytes that are signed."""
-        numbers = (self.seal_no, self.through_xid, self.count, _microseconds(self.sealed_at))
+        numbers = (self.seal_no, self.through_xid, self.count, microseconds_of(self.sealed_at))
         return b"cypher/v1/audit-seal\x00" + _numbers(numbers) + self.root + self.previous
 
     def digest(self) -> bytes:
@@ -60,7 +61,7 @@ class Mark:
 
     def message(self) -> bytes:
         """Return the bytes that are signed."""
-        numbers = (self.seal_no, _microseconds(self.made_at))
+        numbers = (self.seal_no, microseconds_of(self.made_at))
         return b"cypher/v1/audit-checkpoint\x00" + self.store_id.bytes + _numbers(numbers) + self.digest
 
 
@@ -72,7 +73,3 @@ def root_over(leaves: Sequence[Leaf]) -> bytes:
 def _numbers(numbers: Sequence[int]) -> bytes:
     # A number that does not fit was not written by us: it may have any bytes, and no signature fits them.
     return b"".join((number % 2**64).to_bytes(8, "big") for number in numbers)
-
-
-def _microseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000)

@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from cypher import sqlfiles
+from cypher.clock import microseconds_of
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.crypto.mac import keyed_hash
@@ -129,7 +130,7 @@ def canonical(entry: EntryHead, details: Sealed) -> bytes:
     """
     columns = (
         entry.retention,
-        str(round(entry.occurred_at.timestamp() * 1_000_000)),
+        str(microseconds_of(entry.occurred_at)),
         entry.id.bytes,
         entry.action,
         entry.outcome,

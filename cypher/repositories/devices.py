@@ -97,7 +97,7 @@ class DeviceRepository:
             user_id,
             sealed.ciphertext,
             sealed.key_id,
-            self._index.index(of_person(user_id, fingerprint), FINGERPRINT),
+            self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
             *await self._seal_info(device_id, info),
             *await self._seal_name(device_id, name),
         )
@@ -157,7 +157,7 @@ class DeviceRepository:
         return await self._run.execrows(sql.revoke_device, device_id, user_id) == 1
 
     async def _indexes(self, user_id: UUID, fingerprint: str) -> list[bytes]:
-        return await self._index.indexes(of_person(user_id, fingerprint), FINGERPRINT)
+        return await self._index.indexes(of_person(user_id, fingerprint.encode()), FINGERPRINT)
 
     async def _seal_info(self, device_id: UUID, info: DeviceInfo | None) -> tuple[str | None, str | None]:
         return await self._seal(None if info is None else msgspec.json.encode(info), Cell("devices", "info", device_id))
@@ -193,6 +193,6 @@ def _sealed(row: Record, column: str) -> tuple[Sealed, Cell]:
     return Sealed(row[column], row[f"{column}_key_id"]), Cell("devices", column, row["id"])
 
 
-def of_person(user_id: UUID, fingerprint: str) -> bytes:
+def of_person(user_id: UUID, fingerprint: bytes) -> bytes:
     """Return what a fingerprint is indexed as: with its person, so that no index is that of another person's device."""
-    return user_id.bytes + fingerprint.encode()
+    return user_id.bytes + fingerprint

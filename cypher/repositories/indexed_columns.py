@@ -11,6 +11,7 @@ from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.crypto.keyring import Key
 from cypher.errors import FieldDoesNotOpen
 from cypher.postgres import Executor
+from cypher.repositories.devices import of_person
 from cypher.sqlfiles import Query
 
 sql = sqlfiles.load("indexed_columns")
@@ -79,7 +80,8 @@ class IndexedColumnsRepository:
                     raise FieldDoesNotOpen(cell.name())
                 value = await self._codec.open(Sealed(row["ciphertext"], row["key_id"]), cell)
                 person: UUID | None = row["person"]
-                should_be = self._index.index_under(key, (person.bytes if person else b"") + value, str(column))
+                indexed = of_person(person, value) if person else value
+                should_be = self._index.index_under(key, indexed, str(column))
             except FieldDoesNotOpen as failure:
                 logger.error("%s does not open and keeps its index", failure.where)
             rows.append(IndexedRow(row["row_id"], is_, should_be))

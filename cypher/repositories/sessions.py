@@ -208,7 +208,11 @@ class SessionRepository:
             return None, None, None
         cell = Cell("user_sessions", "device_fingerprint", session_id)
         sealed = await self._codec.seal(fingerprint.encode(), cell)
-        return sealed.ciphertext, sealed.key_id, self._index.index(of_person(user_id, fingerprint), FINGERPRINT)
+        return (
+            sealed.ciphertext,
+            sealed.key_id,
+            self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
+        )
 
     async def _session(self, row: Record) -> Session:
         fields = await self._opened.open(row)
