@@ -28,8 +28,8 @@ from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
 
-#: Two for each re-encryption, by itself and asked for, which may take hours: one of these holds its lock. The others are
-#: for operators, and for what seals the audit trail beside them.
+#: Two for each re-encryption, by itself and asked for, which may take hours: one of these holds its lock. The others
+#: are for operators, and for what seals the audit trail beside them.
 UPKEEP_CONNECTIONS = 8
 
 
