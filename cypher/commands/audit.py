@@ -21,6 +21,7 @@ from cypher.crypto import base64url
 from cypher.errors import OperatorError, ValidationFailed
 from cypher.maintenance.checkpoints import Checkpoint, read_checkpoints
 from cypher.maintenance.offline import OfflineVerification
+from cypher.maintenance.proof import export_lines
 from cypher.maintenance.verification import Verified
 from cypher.trail import audit_trail, trail_proof
 
@@ -103,12 +104,8 @@ def export(
     async def write(open_: Resources) -> None:
         query = _query(action, user, user_id, since, until)
         with output_to(output) as file:
-            if query == TrailQuery():
-                async for line in trail_proof(open_).export(READER):
-                    file.write(line)
-            else:
-                async for entry in audit_trail(open_).stream(query, READER):
-                    file.write(visible(msgspec.json.encode(entry)).encode() + b"\n")
+            async for line in export_lines(audit_trail(open_), trail_proof(open_), query, READER):
+                file.write(line)
 
     with _one_sentence():
         with_resources(write)

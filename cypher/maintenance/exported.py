@@ -12,7 +12,6 @@ from uuid import UUID
 import msgspec
 
 from cypher.auth.entries import EntryView
-from cypher.auth.visible import visible
 from cypher.crypto import base64url
 from cypher.crypto.sealing import Leaf, Statement
 from cypher.errors import OperatorError
@@ -104,13 +103,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
 
 Line = Header | PublicKey | SealLine | LeafLine | UnsealedLine | End
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
-
-
-def line_of(line: Line) -> bytes:
-    """Return a line as it is written."""
-    return visible(_encode(line)).encode() + b"\n"
 
 
 def read_lines(lines: Iterable[bytes]) -> Iterable[Line]:

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from cypher.auth.entries import SLICE, opened
+from cypher.auth.visible import line_of
 from cypher.clock import Clock
 from cypher.crypto import base64url
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.sealing import Leaf
 from cypher.crypto.signing import public_bytes
-from cypher.maintenance.exported import End, Header, LeafLine, PublicKey, SealLine, UnsealedLine, line_of
+from cypher.maintenance.exported import End, Header, LeafLine, PublicKey, SealLine, UnsealedLine
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.audit_seals import Seal

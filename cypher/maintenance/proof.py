@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.events import Event, Outcome
-from cypher.auth.trail import Reader
+from cypher.auth.trail import AuditTrail, Reader, TrailQuery
+from cypher.auth.visible import line_of
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyRing
 from cypher.errors import Unavailable
@@ -72,3 +73,16 @@ class TrailProof:
     async def _record(self, happening: Happening, reader: Reader) -> None:
         async with self._db.transaction() as repos:
             await self._audit.record(repos, happening, reader.source)
+
+
+def export_lines(trail: AuditTrail, proof: TrailProof, query: TrailQuery, reader: Reader) -> AsyncIterator[bytes]:
+    """Return lines of JSON: the whole trail with what proves it, or the entries of a filter. Recorded before the first.
+
+    Raises ValidationFailed, at the first line, for a name that is none.
+    """
+    return proof.export(reader) if query == TrailQuery() else _filtered(trail, query, reader)
+
+
+async def _filtered(trail: AuditTrail, query: TrailQuery, reader: Reader) -> AsyncIterator[bytes]:
+    async for entry in trail.stream(query, reader):
+        yield line_of(entry)

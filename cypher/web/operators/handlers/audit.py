@@ -1,15 +1,12 @@
 """The audit trail: read it, take it elsewhere, prove it. Whoever does is in the trail, before anything is shown."""
 
-from collections.abc import AsyncIterator
-
-import msgspec
 from aiohttp import web
 
-from cypher.auth.entries import EntryPage, EntryView
+from cypher.auth.entries import EntryPage
 from cypher.auth.trail import Reader
-from cypher.auth.visible import visible
 from cypher.errors import NotFound
 from cypher.maintenance.checkpoints import Checkpoint
+from cypher.maintenance.proof import export_lines
 from cypher.maintenance.verification import Verified
 from cypher.web.answers import answer
 from cypher.web.body import read_query
@@ -35,10 +32,8 @@ async def export(request: web.Request) -> web.StreamResponse:
     Without a filter the whole trail with its seals and public keys, which `cypher audit verify --export` checks; its
     last line says so. With one, the entries as in `GET /admin/v1/audit`. An answer that breaks off is not whole.
     """
-    query, operations = read_query(request, TrailQuery), request.app[OPERATIONS]
-    if query == TrailQuery():
-        return await stream(request, operations.proof.export(_reader(request)))
-    return await stream(request, _lines(operations.trail.stream(query.asked(), _reader(request))))
+    query, operations = read_query(request, TrailQuery).asked(), request.app[OPERATIONS]
+    return await stream(request, export_lines(operations.trail, operations.proof, query, _reader(request)))
 
 
 @endpoint(answers={200: Verified})
@@ -62,8 +57,3 @@ async def checkpoint(request: web.Request) -> web.Response:
 
 def _reader(request: web.Request) -> Reader:
     return Reader(source=source_of(request))
-
-
-async def _lines(entries: AsyncIterator[EntryView]) -> AsyncIterator[bytes]:
-    async for entry in entries:
-        yield visible(msgspec.json.encode(entry)).encode() + b"\n"
