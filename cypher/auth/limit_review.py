@@ -120,7 +120,7 @@ async def _happening(repos: Repositories, category: Category, canonical: str) ->
     """Return what a reset is recorded as: a name as its owner's, so that it can be erased, or else as an index."""
     name: str | None = None
     rest: str | None = canonical
-    if category in (Category.LOGIN_NAME, Category.LOGIN_NAME_ADDRESS):
+    if category in (Category.LOGIN_NAME, Category.RECOVERY_NAME, Category.LOGIN_NAME_ADDRESS):
         name, _, address = canonical.partition(" ")
         rest = address or None
     user = await repos.users.find_by_username(name) if name else None

@@ -330,9 +330,10 @@ async def test_a_reset_names_the_person_only_where_it_can_be_erased(desk, db, po
     person = await insert_person(db, "alice")
     await desk.review.reset(Category.LOGIN_NAME_ADDRESS, f"ALICE {HERE}")
     await desk.review.reset(Category.LOGIN_NAME, "nobody")
+    await desk.review.reset(Category.RECOVERY_NAME, "alice")
     rows = as_owner(
         postgres_config,
         "SELECT user_id, subject_index IS NOT NULL FROM audit_logs WHERE action = %s ORDER BY id",
         *RESET,
     )
-    assert rows == [(person.id, False), (None, True)]
+    assert rows == [(person.id, False), (None, True), (person.id, False)]
