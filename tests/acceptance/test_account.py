@@ -11,9 +11,9 @@ from cypher.auth.source import Source
 from cypher.errors import RedisUnavailable, ValidationFailed
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
-from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.new_passwords import begin_change, begin_recovery, finish_change, finish_recovery, id_of
 from tests.acceptance.person import Answer, Person
+from tests.acceptance.service import DEFAULT_LIMITS
 from tests.factories import insert_family
 
 

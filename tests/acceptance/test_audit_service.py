@@ -9,8 +9,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.acceptance.conftest import environment_of, free_port, spawn
 from tests.acceptance.person import Person
+from tests.acceptance.service import environment_of, free_port, spawn
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from tests.acceptance.conftest import environment_of
 from tests.acceptance.person import Person
+from tests.acceptance.service import environment_of
 
 
 async def test_keys_rotate_and_old_rows_go_on_opening(service, person: Person, run_cli) -> None:

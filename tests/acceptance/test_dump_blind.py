@@ -13,9 +13,9 @@ from cypher.clock import SystemClock
 from cypher.crypto.keyring import Purpose
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
-from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.new_passwords import id_of, start_change, start_recovery
 from tests.acceptance.person import Person
+from tests.acceptance.service import DEFAULT_LIMITS
 
 ADDRESS = "203.0.113.177"
 USER_AGENT = "CanaryBrowser/9.81 (plain to see)"

@@ -9,8 +9,8 @@ import pytest
 from cypher.auth.opaque import new_setup
 from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
-from tests.acceptance.conftest import Service
 from tests.acceptance.person import Person, b64, unb64
+from tests.acceptance.service import Service
 
 PAIRS = 2000
 TOLERANCE = 0.05

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from cypher.client import CypherClient
 from cypher.config import RedisConfig
-from tests.acceptance.conftest import free_port
+from tests.acceptance.service import free_port
 from tests.conftest import Servers
 from tests.processes import LIBRARIES
 

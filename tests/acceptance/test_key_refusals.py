@@ -16,8 +16,8 @@ from cypher.config import Config, Secret
 from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
 from cypher.errors import KeyStoreRefused
-from tests.acceptance.conftest import Service
 from tests.acceptance.person import Person
+from tests.acceptance.service import Service
 from tests.factories import as_owner
 
 Case = tuple[Config, str]

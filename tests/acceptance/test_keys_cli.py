@@ -18,8 +18,8 @@ from cypher.config import load
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.errors import KeyStoreRefused
-from tests.acceptance.conftest import start
 from tests.acceptance.person import Person
+from tests.acceptance.service import start
 
 NEW = secrets.token_urlsafe(32)
 

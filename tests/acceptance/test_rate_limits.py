@@ -10,8 +10,8 @@ import pytest
 from cypher.client import CypherClient, RateLimited
 from cypher.web.routes import ROUTES, Counted, Exempt
 from tests.acceptance.authenticator import start_reauthentication
-from tests.acceptance.conftest import DEFAULT_LIMITS, NO_LIMITS, free_port
 from tests.acceptance.person import Answer, Person
+from tests.acceptance.service import DEFAULT_LIMITS, NO_LIMITS, free_port
 
 BEHIND_A_PROXY = {"TRUSTED_PROXIES": "127.0.0.0/8"}
 

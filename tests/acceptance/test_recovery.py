@@ -9,7 +9,6 @@ import pytest
 from cypher.auth.recovery_tokens import new_recovery_token
 from cypher.operating import people
 from tests.acceptance.authenticator import enrol, prove
-from tests.acceptance.conftest import DEFAULT_LIMITS
 from tests.acceptance.interruptions import (
     a_disabling,
     a_disabling_for_a_while,
@@ -31,6 +30,7 @@ from tests.acceptance.new_passwords import (
 )
 from tests.acceptance.person import Person, b64, unb64
 from tests.acceptance.same_time import assert_same_time
+from tests.acceptance.service import DEFAULT_LIMITS
 from tests.acceptance.test_enumeration import PER_REQUEST
 
 OLD = Person.password

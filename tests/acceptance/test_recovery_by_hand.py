@@ -13,8 +13,8 @@ from cypher.crypto.keyring import Algorithm, Purpose
 from cypher.crypto.rotation import rotate
 from cypher.embedded import postgres_binaries
 from cypher.repositories.sealed_columns import COLUMNS
-from tests.acceptance.conftest import ROOT, Service
 from tests.acceptance.person import Person
+from tests.acceptance.service import ROOT, Service
 
 PAGE = (ROOT / "docs" / "recovery.md").read_text()
 PASSWORD = secrets.token_urlsafe(32)

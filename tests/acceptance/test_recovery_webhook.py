@@ -22,9 +22,9 @@ from cypher.config import load
 from cypher.errors import PostgresUnavailable
 from cypher.repositories.users import UserRepository
 from cypher.serving import running
-from tests.acceptance.conftest import ROOT
 from tests.acceptance.new_passwords import NEW, opens, recover
 from tests.acceptance.person import Person
+from tests.acceptance.service import ROOT
 from tests.factories import as_owner
 
 SECRET = "a webhook secret that is long enough"

@@ -18,8 +18,8 @@ from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
 from cypher.maintenance.background import SETTLED
 from cypher.serving import running
-from tests.acceptance.conftest import ROOT, Service
 from tests.acceptance.person import Person
+from tests.acceptance.service import ROOT, Service
 
 VALUES = 24
 #: Colours, and movements of the cursor.

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from cypher.client import CypherClient
-from tests.acceptance.conftest import free_port
+from tests.acceptance.service import free_port
 from tests.processes import LIBRARIES, ROOT, as_in_a_terminal, end_with, private_folder, processes, python_of_others
 
 PASSWORD = "correct horse battery staple"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, StartService
+from tests.acceptance.service import ROOT, StartService
 
 CHECKS = (
     "not_a_server_error",

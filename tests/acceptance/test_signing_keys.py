@@ -7,8 +7,8 @@ import jwt
 from cypher.clock import SystemClock
 from cypher.crypto.keys import MARGIN
 from cypher.crypto.rotation import NOTICE
-from tests.acceptance.conftest import Service
 from tests.acceptance.person import Person
+from tests.acceptance.service import Service
 
 AGE = timedelta(days=1)
 TOKENS_LIVE = timedelta(hours=1)  #: at most, whatever the settings

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.acceptance.conftest import free_port
+from tests.acceptance.service import free_port
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from cypher.web.operators.application import make_operators_app
 from cypher.web.operators.routes import ROUTES
 from cypher.web.routes import Needs, Route
 from cypher.web.server import WebServer
-from tests.acceptance.conftest import Service, StartService
 from tests.acceptance.person import Answer
+from tests.acceptance.service import Service, StartService
 from tests.contract import watched_client
 
 NO_ID = "01900000-0000-7000-8000-000000000009"

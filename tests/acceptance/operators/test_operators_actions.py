@@ -11,9 +11,9 @@ import pytest
 from cypher.auth.service_tokens import Scope
 from cypher.crypto.keyring import Purpose
 from cypher.web import middlewares
-from tests.acceptance.conftest import free_port
 from tests.acceptance.operators.conftest import NO_ID, NO_KEY, SCOPED, Desk, OpenDesk, printed
 from tests.acceptance.person import Person
+from tests.acceptance.service import free_port
 
 KEYS, REENCRYPTION, LIMITS = "/admin/v1/keys", "/admin/v1/reencryption", "/admin/v1/rate-limits"
 SUBJECT = {"category": "login-name", "identifier": "ALICE"}

@@ -16,8 +16,8 @@ from cypher.config import load
 from cypher.errors import OperatorError
 from cypher.maintenance.key_custody import KeyCustody
 from cypher.serving import running
-from tests.acceptance.conftest import free_port, spawn
 from tests.acceptance.operators.conftest import Desk
+from tests.acceptance.service import free_port, spawn
 
 Environment = dict[str, str]
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cypher.web.routes import Needs
-from tests.acceptance.conftest import StartService
 from tests.acceptance.new_passwords import recover
 from tests.acceptance.operators.conftest import ASKED, NO_ID, SCOPED, Desk, printed
 from tests.acceptance.person import Answer, Person
+from tests.acceptance.service import StartService
 
 USERS, REVOKE = "/admin/v1/users", "/admin/v1/sessions/revoke"
 ADDRESS_AND_AGENT = ("127.0.0.1", "a-browser-that-gives-itself-away")
