@@ -90,6 +90,8 @@ class AuditTrail:
             return TrailFilter(action=query.action, user_id=query.user_id, since=query.since)
         async with self._db.connection() as repos:
             user = await repos.users.find_by_username(query.username)
+        if query.user_id not in (None, user.id if user else None):
+            return TrailFilter(subject=())  # nobody is both
         if user is not None:
             return TrailFilter(action=query.action, user_id=user.id, since=query.since)
         indexes = await self._index.indexes(query.username, SUBJECT)

@@ -69,6 +69,16 @@ async def test_a_query_that_is_none_is_refused_and_not_recorded(desk: Desk, para
     assert await desk.service.audit("audit.trail.read") == []
 
 
+async def test_a_name_and_the_id_of_somebody_else_are_nobodys(desk: Desk, alice: Person, http) -> None:
+    bob = Person(http, desk.service.url, "bob")
+    assert (await bob.register()).status == 201
+    user_id = (await alice.login()).body["session"]["user_id"]
+    for name, found in (("alice", True), ("bob", False), ("nobody", False)):
+        query = {"username": name, "user_id": user_id}
+        page = (await desk.as_("auditor", "GET", AUDIT, params=query)).body
+        assert bool(page["items"]) is found
+
+
 async def test_the_whole_trail_is_exported_with_what_proves_it(
     desk: Desk, alice: Person, tmp_path: Path, run_cli
 ) -> None:
