@@ -3,7 +3,6 @@
 A good signature says who a token was made for, never that its session lives: `sessions` asks that.
 """
 
-import base64
 from collections import OrderedDict
 from datetime import timedelta
 from uuid import UUID
@@ -13,6 +12,7 @@ import msgspec
 
 from cypher.auth.types import AccessClaims, Jwk
 from cypher.clock import Clock, new_id
+from cypher.crypto import base64url
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.signing import private_key, public_bytes
 from cypher.errors import AccessTokenEnded, Unauthenticated
@@ -78,10 +78,7 @@ class AccessTokens:
 
     def public_keys(self) -> list[Jwk]:
         """Return the keys that a token may be signed with (RFC 7517)."""
-        return [
-            Jwk(kid=key.id, x=base64.urlsafe_b64encode(public_bytes(key)).rstrip(b"=").decode())
-            for key in self._ring.live(Purpose.SIGNING)
-        ]
+        return [Jwk(kid=key.id, x=base64url.encode(public_bytes(key))) for key in self._ring.live(Purpose.SIGNING)]
 
     def _check(self, token: str) -> AccessClaims:
         if len(token) > LONGEST:

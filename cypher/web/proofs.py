@@ -10,7 +10,7 @@ from cypher.auth import types
 from cypher.web import refresh_cookie
 from cypher.web.answers import answer
 from cypher.web.encoding import to_base64url
-from cypher.web.schema import Authenticated, MfaRequired, Reauthenticated, RegistrationStarted
+from cypher.web.schema import Authenticated, LoginStarted, MfaRequired, Reauthenticated, RegistrationStarted
 
 
 def answer_proof(
@@ -51,3 +51,8 @@ def answer_new_password(started: types.RegistrationStarted) -> web.Response:
     return answer(
         RegistrationStarted(flow_id=started.flow_id, registration_response=response, expires_in=started.expires_in)
     )
+
+
+def answer_login_started(started: types.LoginStarted) -> web.Response:
+    """Answer 200 with what the password is proven by."""
+    return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))

@@ -13,12 +13,11 @@ from cypher.errors import (
     MalformedOpaqueMessage,
     MfaFailed,
 )
-from cypher.web.answers import answer
 from cypher.web.body import read
-from cypher.web.encoding import opaque_message, to_base64url
+from cypher.web.encoding import opaque_message
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
-from cypher.web.proofs import answer_proof
+from cypher.web.proofs import answer_login_started, answer_proof
 from cypher.web.schema import (
     Authenticated,
     LoginFinish,
@@ -40,7 +39,7 @@ async def start(request: web.Request) -> web.Response:
     body = await read(request, LoginStart)
     ke1 = opaque_message(body.ke1, KE1)
     started = await request.app[SERVICES].login.start(body.username, ke1, source_of(request), body.device_token)
-    return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
+    return answer_login_started(started)
 
 
 @endpoint(

@@ -4,12 +4,11 @@ from aiohttp import web
 
 from cypher.auth.opaque import KE1, KE3
 from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCredentials, MalformedOpaqueMessage
-from cypher.web.answers import answer
 from cypher.web.body import read
-from cypher.web.encoding import opaque_message, to_base64url
+from cypher.web.encoding import opaque_message
 from cypher.web.endpoint import endpoint
 from cypher.web.keys import SERVICES
-from cypher.web.proofs import answer_proof
+from cypher.web.proofs import answer_login_started, answer_proof
 from cypher.web.schema import LoginStarted, MfaRequired, Reauthenticated, ReauthenticationFinish, ReauthenticationStart
 from cypher.web.source import bearer_of, source_of
 
@@ -21,7 +20,7 @@ async def start(request: web.Request) -> web.Response:
     validated = await services.sessions.validate(bearer_of(request))
     ke1 = opaque_message((await read(request, ReauthenticationStart)).ke1, KE1)
     started = await services.reauthentication.start(validated.session, ke1, source_of(request))
-    return answer(LoginStarted(flow_id=started.flow_id, ke2=to_base64url(started.ke2), expires_in=started.expires_in))
+    return answer_login_started(started)
 
 
 @endpoint(
