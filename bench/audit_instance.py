@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import asyncpg
 import uvloop
 
+from bench.bare import bare_pool
+from bench.people import AGENT
 from cypher.app import Resources, resources
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event, Outcome
@@ -19,7 +21,7 @@ from cypher.repositories.audit import AuditEntry, sql
 HAPPENING = Happening(event=Event.LOGIN_FAILED, outcome=Outcome.FAILURE, reason="invalid_credentials")
 SOURCE = Source(
     address="203.0.113.7",
-    user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    user_agent=AGENT,
     request_id="0123456789abcdef0123456789abcdef",
 )
 Rows = list[tuple[object, ...]]
@@ -94,17 +96,7 @@ class Instance:
 
 async def main() -> None:
     config = pickle.loads(bytes.fromhex(sys.stdin.readline()))
-    postgres = config.postgres
-    async with resources(config, SystemClock()) as open_:
-        pool = await asyncpg.create_pool(
-            host=list(postgres.hosts),
-            port=postgres.port,
-            user=postgres.user,
-            password=postgres.password.reveal() if postgres.password else None,
-            database=postgres.database,
-            min_size=0,
-            max_size=postgres.pool_max,
-        )
+    async with resources(config, SystemClock()) as open_, bare_pool(config.postgres) as pool:
         instance = Instance(open_, pool)
         todo: dict[str, Callable[[Shape], Awaitable[None]]] = {
             "prepare": instance.prepare,
@@ -115,7 +107,6 @@ async def main() -> None:
             word, *numbers = line
             await todo[word](Shape(*map(int, numbers)))
             print("done", flush=True)
-        await pool.close()
 
 
 if __name__ == "__main__":

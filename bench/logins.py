@@ -15,11 +15,12 @@ from bench.load import Load, Outcome
 from bench.load.jobs import one_after_another
 from bench.people import PASSWORD
 from bench.processes import Running
-from bench.requests import base64url, post
+from bench.requests import post
 from cypher.auth.opaque import KE3
 from cypher.auth.totp import STEP_SECONDS, base32
 from cypher.client.opaque import finish_login, start_login
 from cypher.clock import SystemClock, new_bytes
+from cypher.crypto import base64url
 from cypher.web.schema import Authenticated, LoginFinish, LoginMfa, LoginStart, LoginStarted, MfaRequired
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -60,7 +61,8 @@ async def knock(door: Door, usernames: Sequence[str], ke1: str) -> Tally:
     """Go both steps for names that nobody has; the proof is drawn, for there is none."""
     started = await door.send("/v1/login/start", [LoginStart(username=name, ke1=ke1) for name in usernames])
     bodies = [
-        LoginFinish(flow_id=each.flow_id, ke3=base64url(new_bytes(KE3))) for each in _decoded(started, LoginStarted)
+        LoginFinish(flow_id=each.flow_id, ke3=base64url.encode(new_bytes(KE3)))
+        for each in _decoded(started, LoginStarted)
     ]
     return one_after_another([started, await door.send("/v1/login/finish", bodies, status=401)])
 

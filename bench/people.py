@@ -1,6 +1,5 @@
 """Real people for a stand, through the repositories: their rows open, their passwords and tokens work."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +10,7 @@ import opaque_ke_py
 from cypher.app import Resources
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.opaque import OpaqueServer
-from cypher.auth.refresh_tokens import new_refresh_token
+from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
 from cypher.clock import new_bytes
 from cypher.repositories import Repositories
@@ -108,7 +107,7 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
         absolute=DAY,
     )
     await repos.refresh_tokens.insert_first(
-        token_hash=hashlib.sha256(refresh_token.encode()).digest(),
+        token_hash=hash_token(refresh_token),
         session_id=session_id,
         user_id=user_id,
         metadata=TokenMetadata(ip_address=SOURCE.address, user_agent=SOURCE.user_agent),

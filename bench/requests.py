@@ -1,6 +1,5 @@
 """Requests as they go over the wire."""
 
-import base64
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,10 +18,6 @@ def post(path: str, body: msgspec.Struct) -> bytes:
 
 def post_form(path: str, bearer: str | None = None, **fields: str) -> bytes:
     return _request("POST", path, bearer, "application/x-www-form-urlencoded", urlencode(fields).encode())
-
-
-def base64url(message: bytes) -> str:
-    return base64.urlsafe_b64encode(message).rstrip(b"=").decode()
 
 
 def _request(method: str, path: str, bearer: str | None, media_type: str = "", body: bytes = b"") -> bytes:

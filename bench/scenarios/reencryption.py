@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from cryptography.fernet import Fernet
 
+from bench.bare import bare_connection
 from bench.harness import Scenario, Target
 from cypher.app import Resources, reencryption
 from cypher.clock import new_bytes, new_id
@@ -30,45 +31,37 @@ async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[
     user_id = await _insert_rows(open_, values)
     rotate(open_.ring, Purpose.DATA)
     new = open_.ring.primary(Purpose.DATA)
-    config = open_.config.postgres
-    connection = await asyncpg.connect(
-        host=list(config.hosts),
-        port=config.port,
-        user=config.user,
-        password=config.password.reveal() if config.password else None,
-        database=config.database,
-    )
+    async with bare_connection(open_.config.postgres) as connection:
 
-    async def back() -> None:
-        await _move_by_hand(connection, new, old)
+        async def back() -> None:
+            await _move_by_hand(connection, new, old)
 
-    locked: list[float] = []
+        locked: list[float] = []
 
-    async def sweep() -> None:
-        done = await reencryption(open_, None).run()
-        assert done.moved >= values
-        locked.append(done.locked_seconds)
+        async def sweep() -> None:
+            done = await reencryption(open_, None).run()
+            assert done.moved >= values
+            locked.append(done.locked_seconds)
 
-    async def by_hand() -> None:
-        await _move_by_hand(connection, old, new)
+        async def by_hand() -> None:
+            await _move_by_hand(connection, old, new)
 
-    try:
-        await sweep()
-        yield Scenario(
-            name=f"re-encrypt {values:,} values",
-            prepare=back,
-            work=sweep,
-            floor=by_hand,
-            floor_name="the same by hand",
-            size=values,
-            target=MOST,
-            rounds=3,
-        )
-        print(f"The longest that a batch of it has held its locks: {max(locked) * 1000:.0f} ms")
-    finally:
-        await reencryption(open_, None).run()
-        await connection.execute("DELETE FROM users WHERE id = $1", user_id)
-        await connection.close()
+        try:
+            await sweep()
+            yield Scenario(
+                name=f"re-encrypt {values:,} values",
+                prepare=back,
+                work=sweep,
+                floor=by_hand,
+                floor_name="the same by hand",
+                size=values,
+                target=MOST,
+                rounds=3,
+            )
+            print(f"The longest that a batch of it has held its locks: {max(locked) * 1000:.0f} ms")
+        finally:
+            await reencryption(open_, None).run()
+            await connection.execute("DELETE FROM users WHERE id = $1", user_id)
 
 
 async def _insert_rows(open_: Resources, values: int) -> UUID:

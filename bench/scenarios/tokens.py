@@ -12,9 +12,10 @@ from bench.load.jobs import one_after_another
 from bench.logins import Door
 from bench.people import PASSWORD, register, seed
 from bench.processes import service
-from bench.requests import LIVE, base64url, get, post_form
+from bench.requests import LIVE, get, post_form
 from bench.stands import Stands
 from cypher.clock import new_bytes
+from cypher.crypto import base64url
 from cypher.web.schema import (
     ActiveToken,
     Registered,
@@ -34,7 +35,7 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
     people = await seed(stand.open_, REQUESTS)
     _, service_token = await stand.services.service_tokens.create("bench", frozenset({"introspect"}), None)
     # Any record of the right form is taken: whose password it holds, the server cannot know.
-    record = base64url(register(stand.open_).record)
+    record = base64url.encode(register(stand.open_).record)
     async with service(stand.settings, stand.folder) as running, loads(stand.folder) as load:
         door = Door(running, load, AT_ONCE)
         scenario = partial(Scenario, size=REQUESTS, cpu=running.cpu, rounds=5, warm_up=3)
@@ -84,7 +85,7 @@ def introspecting(door: Door, bearer: str, tokens: list[str]) -> Work:
 
 def registering(door: Door, record: str) -> Work:
     """Register people whose clients have computed everything before."""
-    request = base64url(bytes(opaque_ke_py.client_registration_start(PASSWORD.encode()).get_message()))
+    request = base64url.encode(bytes(opaque_ke_py.client_registration_start(PASSWORD.encode()).get_message()))
 
     async def register() -> Tally:
         names = [f"new-{new_bytes(8).hex()}" for _ in range(REQUESTS)]

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from bench.harness import Scenario, Target, Work
+from bench.people import PASSWORD
 from cypher.app import Resources
 from cypher.auth.audit import Audit, Happening
 from cypher.auth.source import Source
@@ -17,7 +18,6 @@ from cypher.wiring import build_services
 
 #: A tenth of a login.
 MOST = Target(ratio=1.1)
-PASSWORD = "correct horse battery staple"
 
 
 class Mute(Audit):
