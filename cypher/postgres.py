@@ -6,6 +6,7 @@ It knows no table. What a connection can do for a caller is decided by the `over
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -19,16 +20,11 @@ from cypher.sqlfiles import Kind, Query
 
 R = TypeVar("R")
 
-CONNECT_SECONDS = 2.0
-ACQUIRE_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
-#: How long a statement may take, in seconds: of a request, which ends within five, and of an operator's count of whole
-#: tables, which nobody waits for at a login.
-REQUEST_SECONDS = 2.0
+#: How long a statement may take that nobody waits for at a login: an operator's count of whole tables.
 MAINTENANCE_SECONDS = 600.0
 SERVER_SETTINGS = {
     "application_name": "cypher",
-    "lock_timeout": "500",
     "idle_in_transaction_session_timeout": "5000",
     # The conditional statements rely on seeing the newest row after waiting for it.
     "default_transaction_isolation": "read committed",
@@ -110,16 +106,15 @@ class Executor:
 class Database(Generic[R]):
     """A pool of connections to the primary, handed out as whatever `over` makes of an executor."""
 
-    def __init__(self, pool: "asyncpg.Pool", free: asyncio.Semaphore, over: Callable[[Executor], R]) -> None:
+    def __init__(self, pool: "asyncpg.Pool", config: PostgresConfig, over: Callable[[Executor], R]) -> None:
         """Take over an open pool; call `open`."""
         self._pool = pool
-        self._free = free
+        self._config = config
+        self._free = asyncio.Semaphore(config.pool_max)
         self._over = over
 
     @classmethod
-    async def open(
-        cls, config: PostgresConfig, over: Callable[[Executor], R], *, statement_seconds: float = REQUEST_SECONDS
-    ) -> "Database[R]":
+    async def open(cls, config: PostgresConfig, over: Callable[[Executor], R]) -> "Database[R]":
         """Make the pool; connects at first use, so that a PostgreSQL that is away is no error here."""
         pool = await asyncpg.create_pool(
             host=list(config.hosts),
@@ -132,12 +127,16 @@ class Database(Generic[R]):
             min_size=0,
             max_size=config.pool_max,
             # A second more: the server's own time-out, which ends the statement there too, comes first.
-            command_timeout=statement_seconds + 1,
-            server_settings=SERVER_SETTINGS | {"statement_timeout": str(round(statement_seconds * 1000))},
-            connect=_connect_in_turn,
+            command_timeout=config.statement_seconds + 1,
+            server_settings=SERVER_SETTINGS
+            | {
+                "statement_timeout": str(round(config.statement_seconds * 1000)),
+                "lock_timeout": str(round(config.lock_seconds * 1000)),
+            },
+            connect=partial(_connect_in_turn, config.connect_seconds),
             reset=_leave_as_it_is,
         )
-        return cls(pool, asyncio.Semaphore(config.pool_max), over)
+        return cls(pool, config, over)
 
     async def close(self) -> None:
         """Let work under way finish for some seconds, then close every connection."""
@@ -159,7 +158,7 @@ class Database(Generic[R]):
     async def connection(self) -> AsyncIterator[R]:
         """Lend a connection on which each statement commits by itself.
 
-        Raises PostgresUnavailable when there is none within a second, or no answer in time.
+        Raises PostgresUnavailable when there is none, or no answer, in time.
         """
         async with self._executor() as run:
             yield self._over(run)
@@ -205,7 +204,7 @@ class Database(Generic[R]):
     async def _slot(self) -> AsyncIterator[None]:
         """Wait for one of the pool's places, apart from the time that connecting takes."""
         try:
-            async with asyncio.timeout(ACQUIRE_SECONDS):
+            async with asyncio.timeout(self._config.acquire_seconds):
                 await self._free.acquire()
         except TimeoutError as exc:
             raise PostgresUnavailable from exc
@@ -216,18 +215,18 @@ class Database(Generic[R]):
 
     async def _connect(self) -> "asyncpg.pool.PoolConnectionProxy":
         try:
-            return await self._pool.acquire(timeout=CONNECT_SECONDS)
+            return await self._pool.acquire(timeout=self._config.connect_seconds)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             # Whatever it is, there is no connection: nothing that was asked for can be at fault.
             raise PostgresUnavailable from exc
 
 
-async def _connect_in_turn(dsn: None, *, host: list[str], **options: object) -> "asyncpg.Connection":
+async def _connect_in_turn(seconds: float, dsn: None, *, host: list[str], **options: object) -> "asyncpg.Connection":
     """Connect to the first host that is the primary; each has its share of the time.
 
     The driver's own time-out is for all of them together: a first host that swallows packets would use it up.
     """
-    share = CONNECT_SECONDS / len(host)
+    share = seconds / len(host)
     for each in host[:-1]:
         try:
             async with asyncio.timeout(share):

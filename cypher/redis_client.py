@@ -23,8 +23,6 @@ from cypher.shared_lookups import SharedLookups
 
 T = TypeVar("T")
 
-#: The steps of one command (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
-WHOLE_SECONDS = 0.5
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
 #: MGETs under way at once, and writes of script calls: while they are, more gather. With one alone, all would wait for
@@ -61,11 +59,13 @@ class Breaker:
 
 
 class RedisClient:
-    """Every method raises `RedisUnavailable`, within about half a second."""
+    """Every method raises `RedisUnavailable`, within the time to connect and the time of a command."""
 
-    def __init__(self, redis: AnyRedis, clock: Clock, closing: AsyncExitStack) -> None:
+    def __init__(self, redis: AnyRedis, seconds: float, clock: Clock, closing: AsyncExitStack) -> None:
         """Take over an open client; call `open`."""
         self._redis = redis
+        # The steps of one call (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
+        self._seconds = seconds
         self._closing = closing
         # The driver's own pools raise when they are empty, or cost more than this for each call.
         self._places = asyncio.Semaphore(CONNECTIONS)
@@ -79,7 +79,8 @@ class RedisClient:
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
         """Make a client without connecting; `config` must name a server (`ValueError` while it is still embedded)."""
         closing = AsyncExitStack()
-        return cls(connect(config, closing), clock or SystemClock(), closing)
+        seconds = config.connect_seconds + config.command_seconds
+        return cls(connect(config, closing), seconds, clock or SystemClock(), closing)
 
     async def close(self) -> None:
         """Close every connection; calls still under way fail."""
@@ -178,7 +179,7 @@ class RedisClient:
         if not self._breaker.admit():
             raise RedisUnavailable
         try:
-            async with asyncio.timeout(WHOLE_SECONDS), self._places:
+            async with asyncio.timeout(self._seconds), self._places:
                 answer = await call()
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as exc:
             self._breaker.failed()

@@ -16,8 +16,6 @@ from redis.backoff import NoBackoff
 from cypher.config import RedisConfig
 from cypher.config.redis import RedisServers, servers_of
 
-CONNECT_SECONDS = 0.2
-COMMAND_SECONDS = 0.25
 #: A call takes well under a millisecond: more connections than this wait for the server, not for each other.
 CONNECTIONS = 64
 
@@ -46,8 +44,8 @@ def _options(config: RedisConfig) -> dict[str, Any]:
     return {
         "password": config.password.reveal() if config.password else None,
         "max_connections": CONNECTIONS,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": COMMAND_SECONDS,
+        "socket_connect_timeout": config.connect_seconds,
+        "socket_timeout": config.command_seconds,
         "retry": Retry(NoBackoff(), 0),
         # RESP2 and no client name or version: connecting costs no round trip of its own.
         "protocol": 2,

@@ -111,6 +111,10 @@ class SettingsReader:
     def seconds(self, name: str, default: int, *, low: int, high: int) -> timedelta:
         return timedelta(seconds=self.number(name, default, low=low, high=high))
 
+    def milliseconds(self, name: str, default: int) -> float:
+        """Return a time-out in seconds; every request ends within five, so that none may be longer."""
+        return self.number(name, default, low=10, high=5000) / 1000
+
     def limit(self, name: str, default: Limit) -> Limit | None:
         """Return the limit of a setting of the form `hits/seconds`; None for `off`."""
         value = self.text(name)

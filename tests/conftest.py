@@ -76,8 +76,9 @@ def _external_servers() -> Servers:
 
 def _embedded_servers(path: Path, stack: ExitStack) -> Servers:
     embedded = stack.enter_context(Embedded.start(path))
-    postgres = embedded.postgres()
-    servers = Servers(f"host={postgres.hosts[0]} user=postgres dbname=postgres", postgres, embedded.redis)
+    postgres = embedded.postgres(PostgresConfig())
+    admin = f"host={postgres.hosts[0]} user=postgres dbname=postgres"
+    servers = Servers(admin, postgres, embedded.redis(RedisConfig()))
     # A disk that other tests keep busy must not hold up a command. Safe against kill -9 all the same.
     with _alone(path / "fast"), servers.superuser() as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -86,6 +87,11 @@ def _embedded_servers(path: Path, stack: ExitStack) -> Servers:
     with Redis.from_url(servers.redis.url) as client:
         client.config_set("appendfsync", "no")
     return servers
+
+
+def patient(redis: RedisConfig) -> RedisConfig:
+    """Wait as long as a busy machine takes: for whatever is not about a Redis that is away."""
+    return replace(redis, connect_seconds=4.0, command_seconds=4.0)
 
 
 @contextmanager
@@ -141,7 +147,7 @@ def servers() -> Iterator[Servers]:
             servers = replace(servers, redis=own.redis) if own else servers
         if "CYPHER_TEST_REDIS" in outside:
             servers = replace(servers, redis=load({"REDIS_URL": os.environ["CYPHER_TEST_REDIS"]}, None).redis)
-        yield servers
+        yield replace(servers, redis=patient(servers.redis))
 
 
 @pytest.fixture(scope="session")
@@ -202,14 +208,7 @@ def redis_url(redis_config: RedisConfig) -> str:
 
 
 @pytest.fixture
-def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let clients opened from now on wait as long as a busy machine takes: for tests of what Redis holds."""
-    for name in ("redis_servers.CONNECT_SECONDS", "redis_servers.COMMAND_SECONDS", "redis_client.WHOLE_SECONDS"):
-        monkeypatch.setattr(f"cypher.{name}", 4.0)
-
-
-@pytest.fixture
-async def redis(redis_config: RedisConfig, patient_redis: None) -> AsyncIterator[object]:
+async def redis(redis_config: RedisConfig) -> AsyncIterator[object]:
     """An open RedisClient."""
     from cypher.redis_client import RedisClient
 

@@ -1,6 +1,6 @@
 """Where the truth is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cypher.settings import Secret, SettingsReader
 
@@ -20,6 +20,10 @@ class PostgresConfig:
     migration_password: Secret | None = None
     sslmode: str | None = None
     pool_max: int = 20
+    acquire_seconds: float = 1.0  #: until one of the pool's connections is free
+    connect_seconds: float = 2.0
+    statement_seconds: float = 2.0
+    lock_seconds: float = 0.5
 
     @property
     def embedded(self) -> bool:
@@ -27,9 +31,20 @@ class PostgresConfig:
 
 
 def read_postgres(read: SettingsReader) -> PostgresConfig:
+    return replace(
+        _read_server(read),
+        pool_max=read.number("POSTGRES_POOL_MAX", 20, low=1, high=1000),
+        acquire_seconds=read.milliseconds("POSTGRES_ACQUIRE_MS", 1000),
+        connect_seconds=read.milliseconds("POSTGRES_CONNECT_MS", 2000),
+        statement_seconds=read.milliseconds("POSTGRES_STATEMENT_MS", 2000),
+        lock_seconds=read.milliseconds("POSTGRES_LOCK_MS", 500),
+    )
+
+
+def _read_server(read: SettingsReader) -> PostgresConfig:
     hosts = read.items("POSTGRES_HOST")
     if not hosts:
-        return PostgresConfig(pool_max=_pool_max(read))
+        return PostgresConfig()
     user, database = read.text("POSTGRES_USER"), read.text("POSTGRES_DB")
     for name, value in (("POSTGRES_USER", user), ("POSTGRES_DB", database)):
         if value is None:
@@ -47,9 +62,4 @@ def read_postgres(read: SettingsReader) -> PostgresConfig:
         migration_user=migration_user,
         migration_password=migration_password,
         sslmode=read.choice("POSTGRES_SSLMODE", "", SSL_MODES) or None,
-        pool_max=_pool_max(read),
     )
-
-
-def _pool_max(read: SettingsReader) -> int:
-    return read.number("POSTGRES_POOL_MAX", 20, low=1, high=1000)

@@ -1,6 +1,6 @@
 """Where the cache is: one server, the primary that Sentinels name, or a cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from cypher.settings import Secret, SettingsReader, bracketed
@@ -25,6 +25,8 @@ class RedisConfig:
 
     url: str | None = None
     password: Secret | None = None
+    connect_seconds: float = 0.2
+    command_seconds: float = 0.25
 
     @property
     def embedded(self) -> bool:
@@ -68,6 +70,14 @@ def _node(place: str, port: int) -> tuple[str, int]:
 
 
 def read_redis(read: SettingsReader) -> RedisConfig:
+    return replace(
+        _read_server(read),
+        connect_seconds=read.milliseconds("REDIS_CONNECT_MS", 200),
+        command_seconds=read.milliseconds("REDIS_COMMAND_MS", 250),
+    )
+
+
+def _read_server(read: SettingsReader) -> RedisConfig:
     url, host = read.secret("REDIS_URL"), read.text("REDIS_HOST")
     port = read.number("REDIS_PORT", PORT, low=1, high=65_535)
     password = read.secret("REDIS_PASSWORD")

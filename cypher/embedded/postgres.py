@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: made, started, stopped. Its tables are the migrations' matter."""
 
 import shutil
+from dataclasses import replace
 
 from cypher.config import PostgresConfig
 from cypher.embedded.folders import POSTGRES_SOCKET
@@ -15,14 +16,14 @@ DATABASE = "cypher"
 NAME = "postgres"
 
 
-def config(place: Place, pool_max: int) -> PostgresConfig:
-    """Say how to reach the database: through the folder of its socket, without a password."""
-    return PostgresConfig(
+def completed(config: PostgresConfig, place: Place) -> PostgresConfig:
+    """Fill in how to reach the database: through the folder of its socket, without a password."""
+    return replace(
+        config,
         hosts=(str(place.sockets),),
         user=SERVICE_ROLE,
         database=DATABASE,
         migration_user=OWNER_ROLE,
-        pool_max=pool_max,
     )
 
 

@@ -32,9 +32,9 @@ def complete(config: Config) -> tuple[Config, "Embedded | None"]:
         embedded = Embedded.start(config.embedded_path, needs_postgres=needs_postgres, needs_redis=needs_redis)
         undo.callback(embedded.stop)
         if needs_redis:
-            config = replace(config, redis=embedded.redis)
+            config = replace(config, redis=embedded.redis(config.redis))
         if needs_postgres:
-            config = replace(config, postgres=embedded.postgres(config.postgres.pool_max))
+            config = replace(config, postgres=embedded.postgres(config.postgres))
         if needs_postgres and config.keys.master_password is None:
             password = embedded.master_password(config.keys.path)
             config = replace(config, keys=replace(config.keys, master_password=password))
@@ -87,12 +87,13 @@ class Embedded:
     def path(self) -> Path:
         return self._place.path
 
-    @property
-    def redis(self) -> RedisConfig:
-        return valkey.config(self._place)
+    def redis(self, config: RedisConfig) -> RedisConfig:
+        """Fill in where the server of this share is."""
+        return valkey.completed(config, self._place)
 
-    def postgres(self, pool_max: int = 20) -> PostgresConfig:
-        return postgres.config(self._place, pool_max)
+    def postgres(self, config: PostgresConfig) -> PostgresConfig:
+        """Fill in where the server of this share is."""
+        return postgres.completed(config, self._place)
 
     def master_password(self, key_store: Path | None) -> Secret:
         """Read the password kept here; make one only where no key store waits for the one that it was made with."""

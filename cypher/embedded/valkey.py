@@ -1,6 +1,7 @@
 """The embedded Valkey: started and stopped. Every change goes to its append-only file, so that it survives a kill."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,9 +14,9 @@ NAME = "valkey"
 ANSWER_SECONDS = 2.0
 
 
-def config(place: Place) -> RedisConfig:
-    """Say how to reach it."""
-    return RedisConfig(url=f"unix://{quote(str(_socket(place)))}")
+def completed(config: RedisConfig, place: Place) -> RedisConfig:
+    """Fill in how to reach it."""
+    return replace(config, url=f"unix://{quote(str(_socket(place)))}")
 
 
 def start(place: Place) -> None:

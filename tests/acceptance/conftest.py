@@ -83,8 +83,7 @@ async def two_processes(environment) -> AsyncIterator[tuple[str, str]]:
     origin = f"http://127.0.0.1:{ports[0]}"
     # Nobody reads their log before the end: a line for each request would fill the pipe, and they would stand still.
     shared = {**environment, "PUBLIC_ORIGIN": origin, "LOG_LEVEL": "warning"}
-    service = ("-m", "tests.acceptance.patient_service")
-    processes = [await spawn({**shared, "PORT": str(port)}, *service) for port in ports]
+    processes = [await spawn({**shared, "PORT": str(port)}, "run.py") for port in ports]
     try:
         for process in processes:
             assert process.stdout is not None

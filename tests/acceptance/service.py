@@ -176,6 +176,8 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "POSTGRES_MIGRATION_USER": postgres.migration_user or "",
         "POSTGRES_MIGRATION_PASSWORD": postgres.migration_password.reveal() if postgres.migration_password else "",
         "REDIS_URL": redis.url or "",
+        "REDIS_CONNECT_MS": str(round(redis.connect_seconds * 1000)),
+        "REDIS_COMMAND_MS": str(round(redis.command_seconds * 1000)),
         "REDIS_PASSWORD": redis.password.reveal() if redis.password else "",
         "MASTER_ENCRYPTION_PASSWORD": "a master password for tests, long enough",
         "KEY_STORE_PATH": str(keys),

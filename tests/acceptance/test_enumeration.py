@@ -129,7 +129,6 @@ class Watch:
         return False
 
 
-@pytest.mark.usefixtures("patient_redis")
 async def test_known_and_unknown_names_take_the_same_time_and_a_planted_delay_is_seen(
     person: Person, service, monkeypatch
 ) -> None:

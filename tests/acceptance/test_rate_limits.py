@@ -37,7 +37,7 @@ def wait_of(answer: Answer) -> int:
 
 
 @pytest.fixture
-async def guarded(start_service, patient_redis: None):
+async def guarded(start_service):
     """A service with the defaults, behind a proxy that says where people are."""
     return await start_service(**DEFAULT_LIMITS, **BEHIND_A_PROXY)
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import redis
 
-from cypher.config import RedisConfig, load
+from cypher.config import PostgresConfig, RedisConfig, load
 from cypher.embedded import Embedded, complete, postgres_binaries
 from cypher.errors import OperatorError
 from tests.processes import LIBRARIES, as_in_a_terminal, end_with, private_folder, processes, python_of_others
@@ -77,8 +77,12 @@ def postmaster(path: Path) -> int:
     return int((path / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
+def sockets_of(embedded: Embedded) -> Path:
+    return Path(embedded.postgres(PostgresConfig()).hosts[0])
+
+
 def execute(embedded: Embedded, statement: str) -> list[tuple[object, ...]]:
-    config = embedded.postgres()
+    config = embedded.postgres(PostgresConfig())
     where = {"host": config.hosts[0], "user": config.migration_user, "dbname": config.database}
     with psycopg.connect(**where, autocommit=True) as connection:
         cursor = connection.execute(statement)
@@ -86,8 +90,9 @@ def execute(embedded: Embedded, statement: str) -> list[tuple[object, ...]]:
 
 
 def valkey(embedded: Embedded) -> redis.Redis:
-    assert embedded.redis.url
-    return redis.Redis.from_url(embedded.redis.url)
+    url = embedded.redis(RedisConfig()).url
+    assert url
+    return redis.Redis.from_url(url)
 
 
 def leave_traces(embedded: Embedded) -> None:
@@ -118,7 +123,7 @@ def test_nothing_listens_on_a_port_and_the_sockets_are_private(home: Path) -> No
         assert execute(embedded, "SHOW listen_addresses") == [("",)]
         with valkey(embedded) as client:
             assert client.config_get("port") == {"port": "0"}
-        run = Path(embedded.postgres().hosts[0])
+        run = sockets_of(embedded)
         assert stat.S_IMODE(run.stat().st_mode) == 0o700
         assert stat.S_IMODE((run / "valkey.sock").stat().st_mode) == 0o700
 
@@ -253,7 +258,7 @@ def test_start_killed_while_it_makes_the_data_is_taken_up_at_once(home: Path) ->
 @pytest.mark.parametrize("name", ["long" * 30, "a, b?c=%41#", "$(exit 1)\"'`ö"])
 def test_any_folder_will_do(home: Path, name: str) -> None:
     with Embedded.start(home / name / "e") as embedded:
-        sockets = Path(embedded.postgres().hosts[0])
+        sockets = sockets_of(embedded)
         assert len(str(sockets)) < 60
         leave_traces(embedded)
         with Embedded.start(home / name / "e") as joined:
@@ -265,12 +270,12 @@ def test_any_folder_will_do(home: Path, name: str) -> None:
 def test_relative_folder_is_the_same_from_wherever_it_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     with Embedded.start(Path("e")) as embedded, Embedded.start(home / "e") as joined:
-        assert embedded.postgres() == joined.postgres()
+        assert sockets_of(embedded) == sockets_of(joined)
 
 
 def test_socket_folder_of_somebody_else_is_refused(home: Path) -> None:
     with Embedded.start(home / ("x" * 120)) as embedded:
-        sockets = Path(embedded.postgres().hosts[0])
+        sockets = sockets_of(embedded)
     sockets.symlink_to(home)
     try:
         with pytest.raises(OperatorError, match="remove it"):

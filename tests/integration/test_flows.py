@@ -38,8 +38,8 @@ def epoch() -> str:
 
 
 @pytest.fixture
-async def clients(redis_url: str, patient_redis: None) -> AsyncIterator[list[RedisClient]]:
-    clients = [RedisClient.open(RedisConfig(url=redis_url)) for _ in range(2)]
+async def clients(redis_config: RedisConfig) -> AsyncIterator[list[RedisClient]]:
+    clients = [RedisClient.open(redis_config) for _ in range(2)]
     yield clients
     for client in clients:
         await client.close()

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import CONNECTIONS, FAILURES, REST_SECONDS, RedisClient
+from tests.conftest import patient
 from tests.own_redis import HandClock, OwnServer, opened
 
 #: Seconds; far less than any time-out, far more than a call that does not wait needs on a busy machine.
@@ -78,12 +79,13 @@ async def test_no_url_is_refused() -> None:
         RedisClient.open(RedisConfig())
 
 
-async def test_more_callers_than_connections_all_get_their_answer(server: OwnServer, patient_redis: None) -> None:
+async def test_more_callers_than_connections_all_get_their_answer(server: OwnServer) -> None:
     # It is about who waits for whom, not about how long: a busy machine must not decide it.
     count = CONNECTIONS + 16
-    async with opened(server.url) as client:
-        await asyncio.gather(*(client.set(f"k{n}", b"%d" % n, px=60_000) for n in range(count)))
-        answers = await asyncio.gather(*(client.get(f"k{n}") for n in range(count)))
+    client = RedisClient.open(patient(RedisConfig(url=server.url)))
+    await asyncio.gather(*(client.set(f"k{n}", b"%d" % n, px=60_000) for n in range(count)))
+    answers = await asyncio.gather(*(client.get(f"k{n}") for n in range(count)))
+    await client.close()
     assert answers == [b"%d" % n for n in range(count)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from cypher.config import load
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
+from tests.conftest import patient
 from tests.redis_topologies import Servers, cluster, sentinels
 
 pytestmark = pytest.mark.slow
@@ -25,8 +26,8 @@ def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]
 
 
 @pytest.fixture
-async def client(servers: Servers, patient_redis: None) -> AsyncIterator[RedisClient]:
-    client = RedisClient.open(load({"REDIS_URL": servers.url}, None).redis)
+async def client(servers: Servers) -> AsyncIterator[RedisClient]:
+    client = RedisClient.open(patient(load({"REDIS_URL": servers.url}, None).redis))
     yield client
     await client.close()
 

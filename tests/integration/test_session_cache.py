@@ -44,8 +44,8 @@ def epoch() -> str:
 
 
 @pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[RedisClient]:
-    client = RedisClient.open(RedisConfig(url=redis_url))
+async def client(redis_config: RedisConfig) -> AsyncIterator[RedisClient]:
+    client = RedisClient.open(redis_config)
     yield client
     await client.close()
 

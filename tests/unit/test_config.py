@@ -99,6 +99,10 @@ def test_defaults_are_those_of_the_security_design() -> None:
     assert config.keys.rotation_age == timedelta(days=90)
     assert config.keys.rotation_operations == 1_000_000
     assert config.keys.destroy_delay == timedelta(seconds=600)
+    postgres = config.postgres
+    assert (postgres.connect_seconds, postgres.acquire_seconds) == (2.0, 1.0)
+    assert (postgres.statement_seconds, postgres.lock_seconds) == (2.0, 0.5)
+    assert (config.redis.connect_seconds, config.redis.command_seconds) == (0.2, 0.25)
     limits = {name: getattr(config.limits, name) for name in LimitsConfig.__slots__}
     assert {name: (limit.hits, limit.window.total_seconds()) for name, limit in limits.items()} == {
         "login_name_address": (10, 900),
@@ -250,6 +254,9 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("PORT", "8_080"),
         ("PORT", "-1"),
         ("POSTGRES_POOL_MAX", "0"),
+        ("POSTGRES_LOCK_MS", "9"),
+        ("POSTGRES_STATEMENT_MS", "5001"),
+        ("REDIS_COMMAND_MS", "0.25"),
         ("REGISTRATION", "maybe"),
         ("KEY_STORE", "memory"),
         ("KEY_ROTATION_DAYS", "0"),
