@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from bench.audit_instance import Shape
-from bench.harness import Scenario, Work
+from bench.harness import Scenario, Target, Work
+from bench.processes import cpu_of
 from cypher.app import Resources
 
 INSTANCES = 2
+MOST = Target(ratio=1 / 0.7)
 SHAPES = {
     Shape(writers=32, transactions=8, entries=2): "64 writers, 2 each",
     Shape(writers=2, transactions=4, entries=250): "flushes of 250",
@@ -40,6 +42,8 @@ async def scenarios(open_: Resources) -> AsyncIterator[Scenario]:
                 floor=_on_all(instances, "insert", shape),
                 floor_name="INSERT of the same rows",
                 size=shape.size * INSTANCES,
+                cpu=lambda: sum(cpu_of(instance.pid) for instance in instances),
+                target=MOST,
             )
     finally:
         for instance in instances:
