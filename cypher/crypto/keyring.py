@@ -86,8 +86,8 @@ class KeyRing:
     ) -> "KeyRing":
         """Make a ring with one active key of every purpose; open the one that is there if another was faster.
 
-        `opaque_setup` has 128 bytes; the keys that seal get `data_algorithm`. Takes about 0.2 s: run it off the
-        loop. It must only be called for a database that holds nothing sealed.
+        `opaque_setup` has 128 bytes; those that seal rows and the cache get `data_algorithm`. Takes about 0.2 s: run it
+        off the loop. It must only be called for a database that holds nothing sealed.
         """
         kdf = new_kdf(rounds)
         kek = KeyEncryptionKey.from_password(master_password, kdf)
