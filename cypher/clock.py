@@ -13,6 +13,9 @@ from uuid import UUID
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: 48 bits reach beyond the year 9999, where datetime ends; here it begins.
 LAST_MILLISECOND = 253_370_764_800_000
+#: The bits of a UUID that say version 7 and variant 2, and those of the lower 80 that are left to chance.
+UUID7 = (0x7 << 76) | (0x2 << 62)
+RANDOM = ~((0xF << 76) | (0x3 << 62)) & ((1 << 80) - 1)
 
 
 class Clock(Protocol):
@@ -50,10 +53,7 @@ def new_id(clock: Clock) -> UUID:
 def id_at(moment: datetime) -> UUID:
     """Draw a UUIDv7 of a moment."""
     milliseconds = microseconds_of(moment) // 1000
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    return UUID(int=(milliseconds << 80) | UUID7 | (secrets.randbits(80) & RANDOM))
 
 
 def microseconds_of(moment: datetime) -> int:

@@ -188,7 +188,8 @@ class Database(Generic[R]):
 
     @asynccontextmanager
     async def _executor(self) -> AsyncIterator[Executor]:
-        async with self._slot():
+        await self._take_place()
+        try:
             connection = await self._connect()
             try:
                 yield Executor(connection)
@@ -199,23 +200,22 @@ class Database(Generic[R]):
             finally:
                 with _Translated("release"):
                     await self._pool.release(connection)
+        finally:
+            self._free.release()
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _take_place(self) -> None:
         """Wait for one of the pool's places, apart from the time that connecting takes."""
         try:
             async with asyncio.timeout(self._config.acquire_seconds):
                 await self._free.acquire()
         except TimeoutError as exc:
             raise PostgresUnavailable from exc
-        try:
-            yield
-        finally:
-            self._free.release()
 
     async def _connect(self) -> "asyncpg.pool.PoolConnectionProxy":
         try:
-            return await self._pool.acquire(timeout=self._config.connect_seconds)
+            # The driver's own time-out costs a task for each call.
+            async with asyncio.timeout(self._config.connect_seconds):
+                return await self._pool.acquire()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
             # Whatever it is, there is no connection: nothing that was asked for can be at fault.
             raise PostgresUnavailable from exc

@@ -1,10 +1,8 @@
 """Keyed hashes of audit entries."""
 
-import hmac
-
 from cypher.crypto.keys import Key
 
 
 def keyed_hash(key: Key, message: bytes) -> bytes:
     """Return HMAC-SHA256 of `message` under a key, 32 bytes."""
-    return hmac.digest(key.secret, message, "sha256")
+    return key.mac.of(message)
