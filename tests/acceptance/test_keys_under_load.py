@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from subprocess import CompletedProcess
 from types import SimpleNamespace
 
+import pytest
+
 from cypher.app import resources
 from cypher.clock import SystemClock
 from cypher.config import load
@@ -95,6 +97,7 @@ class Traffic:
         self.answers[what, answer.status, code] += 1
 
 
+@pytest.mark.slow
 async def test_five_rotations_and_re_encryptions_under_traffic_fail_no_request(
     two_processes, environment, run_cli, http
 ) -> None:

@@ -136,6 +136,7 @@ async def interrupt_at_the_end(before: Config, after: Config, monkeypatch: pytes
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["nothing", "a rotation"])
 async def test_a_move_that_is_interrupted_anywhere_loses_nothing_and_is_ended_by_the_next(
     before: Config, after: Config, monkeypatch, meanwhile: str

@@ -94,7 +94,7 @@ async def left_under(service: Service, key_id: str) -> int:
 async def test_a_sweep_shows_how_far_it_is_can_be_paused_and_goes_on_after_ctrl_c(
     service, old_key: str, run_cli, tmp_path: Path
 ) -> None:
-    sweep = await Terminal.run(service.environment, tmp_path, "keys", "reencrypt", "--rate", "4")
+    sweep = await Terminal.run(service.environment, tmp_path, "keys", "reencrypt", "--rate", "2")
     await sweep.until(rf"users\.username +.* 4/{VALUES} ")
     sweep.process.send_signal(signal.SIGSTOP)
     paused = await left_under(service, old_key)

@@ -128,6 +128,7 @@ async def test_a_first_start_says_what_it_made_and_the_next_ones_find_it_in_unde
     assert min(took) < SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+@pytest.mark.slow
 async def test_a_second_one_with_another_port_joins_and_the_last_one_stops_the_servers(
     folder: Path, start_run: StartRun
 ) -> None:
@@ -147,6 +148,7 @@ async def test_a_second_one_with_another_port_joins_and_the_last_one_stops_the_s
     assert processes(folder) == []
 
 
+@pytest.mark.slow
 async def test_after_a_kill_of_everything_the_next_start_has_what_was_acknowledged(
     folder: Path, start_run: StartRun
 ) -> None:

@@ -46,6 +46,7 @@ async def fuzz(url: str, token: str, folder: Path) -> None:
     assert process.returncode == 0, report.decode()
 
 
+@pytest.mark.slow
 async def test_no_request_meets_an_answer_that_is_not_declared(
     start_service: StartService, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

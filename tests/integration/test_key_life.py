@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -224,6 +225,7 @@ def life_on(config) -> type[RuleBasedStateMachine]:
     return Life
 
 
+@pytest.mark.slow
 def test_no_cell_is_ever_lost(postgres_config) -> None:
     run_state_machine_as_test(
         life_on(postgres_config),
