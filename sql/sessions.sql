@@ -1,11 +1,28 @@
--- name: insert_session :execrows
+-- name: insert_session :one
 -- params: session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id, device_fingerprint_index
--- No row when the id is there: the id was drawn as the login began, so that one login makes one session at most.
-INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
-                           aal, idle_expires_at, expires_at, device_id, device_fingerprint, device_fingerprint_key_id,
-                           device_fingerprint_index)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval, $10, $11, $12, $13)
-    ON CONFLICT (session_id) DO NOTHING;
+-- The session, and its owner's last login. No row when the id is there: the id was drawn as the login began, so that
+-- one login makes one session at most.
+WITH s AS (
+    INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
+                               aal, idle_expires_at, expires_at, device_id, device_fingerprint,
+                               device_fingerprint_key_id, device_fingerprint_index)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, now() + least($8::interval, $9::interval), now() + $9::interval, $10, $11, $12,
+            $13)
+        ON CONFLICT (session_id) DO NOTHING
+    RETURNING session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id, device_id, aal,
+              authenticated_at, created_at, last_seen_at, idle_expires_at, expires_at, revoked_at, revoked_reason
+), u AS (
+       UPDATE users
+          SET last_login_at = now()
+         FROM s
+        WHERE users.id = s.user_id
+    RETURNING users.id, users.username, users.username_key_id
+)
+SELECT s.session_id, s.user_id, u.username, u.username_key_id, s.session_data, s.session_data_key_id, s.ip_address,
+       s.ip_address_key_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at, s.idle_expires_at,
+       s.expires_at, s.revoked_at, s.revoked_reason
+  FROM s
+  JOIN u ON u.id = s.user_id;
 
 -- name: get_session :one
 -- params: session_id

@@ -64,12 +64,6 @@ UPDATE users
    SET sessions_revoked_at = clock_timestamp()
  WHERE id = $1;
 
--- name: set_last_login :execrows
--- params: user_id
-UPDATE users
-   SET last_login_at = now()
- WHERE id = $1;
-
 -- name: set_active :execrows
 -- params: user_id, is_active
 -- Counts a row only when this changes it.

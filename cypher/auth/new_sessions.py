@@ -69,7 +69,7 @@ class NewSessions:
         """
         entry = await self._devices.enter(repos, begun, source, trust=trust_device)
         device = begun.options.device
-        inserted = await repos.sessions.insert_session(
+        session = await repos.sessions.insert_session(
             session_id=begun.session_id,
             user_id=begun.user_id,
             user_agent=source.user_agent,
@@ -81,13 +81,9 @@ class NewSessions:
             device_id=entry.device_id,
             device_fingerprint=device.fingerprint if device else None,
         )
-        if not inserted:
-            raise FlowExpired
-        refresh_token = await _insert_refresh_token(repos, begun, source)
-        await repos.users.set_last_login(begun.user_id)
-        session = await repos.sessions.get_session(begun.session_id)
         if session is None:
             raise FlowExpired
+        refresh_token = await _insert_refresh_token(repos, begun, source)
         events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
         happenings = [
             Happening(event=event, user_id=session.user_id, session_id=session.session_id) for event in events

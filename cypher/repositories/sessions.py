@@ -82,11 +82,14 @@ class SessionRepository:
         absolute: timedelta,
         device_id: UUID | None = None,
         device_fingerprint: str | None = None,
-    ) -> bool:
-        """Insert a session that begins now; False, and nothing is changed, when the id is there already."""
+    ) -> Session | None:
+        """Insert a session that begins now, its owner's last login; None, and no change, when the id is there already.
+
+        Hold the owner's row before.
+        """
         sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
         sealed_address = await self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
-        inserted = await self._run.execrows(
+        row = await self._run.one(
             sql.insert_session,
             session_id,
             user_id,
@@ -100,7 +103,7 @@ class SessionRepository:
             device_id,
             *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
         )
-        return inserted == 1
+        return await self._session(row) if row else None
 
     async def get_session(self, session_id: UUID) -> Session | None:
         """Return a session whatever its state."""

@@ -157,10 +157,6 @@ class UserRepository:
         """Keep logins that began before now from finishing, and hold the row; False when there is no such person."""
         return await self._run.execrows(sql.set_sessions_revoked, user_id) == 1
 
-    async def set_last_login(self, user_id: UUID) -> bool:
-        """Note a login now; False when there is no such person."""
-        return await self._run.execrows(sql.set_last_login, user_id) == 1
-
     async def set_active(self, user_id: UUID, is_active: bool) -> int:
         """Enable or disable an account; returns how many rows that changed: 1 or 0."""
         return await self._run.execrows(sql.set_active, user_id, is_active)

@@ -230,7 +230,6 @@ async def test_refresh_ending_all_and_touching_at_once_never_deadlock(db, second
                 idle=HOUR,
                 absolute=HOUR,
             )
-            await repos.users.set_last_login(user_id)
 
     for _ in range(15):
         family = await insert_family(db)

@@ -7,10 +7,11 @@ import pytest
 
 from cypher.clock import new_id
 from cypher.errors import FieldDoesNotOpen
+from cypher.repositories.sessions import Session
 from tests.factories import CLOCK, DAY, HOUR, as_owner, connect_as_owner, insert_family, insert_person
 
 
-async def insert(db, session_id, user_id, *, idle=HOUR, absolute=DAY) -> bool:
+async def insert(db, session_id, user_id, *, idle=HOUR, absolute=DAY) -> Session | None:
     async with db.transaction() as repos:
         return await repos.sessions.insert_session(
             session_id=session_id,
@@ -32,9 +33,10 @@ async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
 
 async def test_a_session_is_read_as_it_was_inserted(db, postgres_config):
     user, session_id = await insert_person(db), new_id(CLOCK)
-    assert await insert(db, session_id, user.id)
+    inserted = await insert(db, session_id, user.id)
     async with db.connection() as repos:
         session = await repos.sessions.get_session(session_id)
+        assert session == inserted
         assert await repos.sessions.get_session(new_id(CLOCK)) is None
     assert (session.user_id, session.username) == (user.id, user.username)
     assert (session.user_agent, session.ip_address) == ("canary-agent", "2001:db8::77")
@@ -48,7 +50,8 @@ async def test_a_session_is_read_as_it_was_inserted(db, postgres_config):
 
 async def test_one_id_makes_one_session(db):
     user, session_id = await insert_person(db), new_id(CLOCK)
-    assert sum(await asyncio.gather(*(insert(db, session_id, user.id) for _ in range(8)))) == 1
+    inserted = await asyncio.gather(*(insert(db, session_id, user.id) for _ in range(8)))
+    assert sum(session is not None for session in inserted) == 1
 
 
 async def test_idle_is_never_longer_than_absolute(db):

@@ -10,7 +10,7 @@ from cypher.clock import new_id
 from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
 from cypher.errors import FieldDoesNotOpen, PostgresUnavailable
-from tests.factories import CLOCK, CREDENTIAL_ID, as_owner, insert_person
+from tests.factories import CLOCK, CREDENTIAL_ID, as_owner, insert_family, insert_person
 
 
 async def insert(db, user_id: UUID, username: str, record: bytes = bytes(192)):
@@ -108,7 +108,6 @@ async def test_standing_follows_what_changed_since_the_login_began(db, postgres_
 async def test_nobody_has_no_standing(db):
     async with db.transaction() as repos:
         assert await repos.users.lock_standing(new_id(CLOCK), CREDENTIAL_ID, None) is None
-        assert not await repos.users.set_last_login(new_id(CLOCK))
         assert not await repos.users.set_sessions_revoked(new_id(CLOCK))
 
 
@@ -188,8 +187,8 @@ async def test_a_moved_record_is_no_record(db, postgres_config):
 
 async def test_last_login_is_noted(db):
     user = await insert_person(db)
+    await insert_family(db, user.id)
     async with db.connection() as repos:
-        assert await repos.users.set_last_login(user.id)
         found = await repos.users.get_user(user.id)
     assert found is not None
     assert found.last_login_at is not None
