@@ -7,10 +7,16 @@ import base64
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Annotated, Protocol
 from uuid import UUID
 
+from msgspec import Meta
+
+#: A time that somebody else has written down: without its zone it says nothing.
+Moment = Annotated[datetime, Meta(tz=True)]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 #: 48 bits reach beyond the year 9999, where datetime ends; here it begins.
 LAST_MILLISECOND = 253_370_764_800_000
 #: The bits of a UUID that say version 7 and variant 2, and those of the lower 80 that are left to chance.
@@ -57,8 +63,8 @@ def id_at(moment: datetime) -> UUID:
 
 
 def microseconds_of(moment: datetime) -> int:
-    """Return the whole microseconds since 1970: a float of seconds may lie a little below what it stands for."""
-    return round(moment.timestamp() * 1_000_000)
+    """Return the whole microseconds since 1970, exactly: a float of seconds holds none of them after 2255."""
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment_of(identifier: UUID) -> datetime:

@@ -14,4 +14,5 @@ def new_refresh_token() -> str:
 
 def hash_token(token: str) -> bytes:
     """Return the 32 bytes under which a bearer value is stored; 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode()).digest()
+    # What stood in a header may be no UTF-8: such a token is unknown, not an error.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

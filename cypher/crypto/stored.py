@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from cypher.clock import Moment
 from cypher.crypto import base64url
 from cypher.crypto.keys import Algorithm, Purpose, State, fits
 
@@ -88,7 +89,6 @@ class StoredRing:
         return replace(self, keys=tuple(changed if key.id == changed.id else key for key in self.keys))
 
 
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Token = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_=-]*\Z")]
 
 
@@ -112,8 +112,8 @@ class _Key(_Strict):
     purpose: Purpose
     algorithm: Algorithm
     state: State
-    created_at: Time
-    activated_at: Time | None
+    created_at: Moment
+    activated_at: Moment | None
     wrapped: Token
 
 

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
-from cypher.clock import Clock
+from cypher.clock import Clock, Moment
 from cypher.crypto import base64url
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.sealing import Mark, Statement
@@ -27,7 +26,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     store_id: UUID
     seal_no: int
     digest: str
-    made_at: datetime
+    made_at: Moment
     signing_key_id: str
     signature: str
     version: Literal[1] = 1
@@ -99,7 +98,7 @@ def read_checkpoints(lines: Iterable[bytes]) -> Iterator[Checkpoint]:
         try:
             checkpoint = msgspec.json.decode(line, type=Checkpoint)
             checkpoint.mark()
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, RecursionError, ValueError):
             continue
         found = True
         yield checkpoint

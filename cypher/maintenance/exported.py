@@ -5,13 +5,13 @@ not sealed yet, and an end. So whoever reads it holds one seal at a time.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from cypher.auth.entries import EntryView
+from cypher.clock import Moment
 from cypher.crypto import base64url
 from cypher.crypto.sealing import Leaf, Statement
 from cypher.errors import OperatorError
@@ -22,7 +22,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
     """Whose trail this is, and how many days each class is kept."""
 
     store_id: UUID
-    exported_at: datetime
+    exported_at: Moment
     retention_days: dict[str, int]
     version: Literal[1] = 1
 
@@ -42,7 +42,7 @@ class SealLine(msgspec.Struct, frozen=True, kw_only=True, tag="seal"):
     count: int
     root: str
     previous: str
-    sealed_at: datetime
+    sealed_at: Moment
     signature: str
     signing_key_id: str
 
@@ -111,5 +111,5 @@ def read_lines(lines: Iterable[bytes]) -> Iterable[Line]:
     for number, line in enumerate(lines, start=1):
         try:
             yield _decode(line)
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, RecursionError, ValueError) as exc:
             raise OperatorError(f"Line {number} is not a line of an export of the audit trail.") from exc

@@ -12,6 +12,7 @@ from cypher.web import refresh_cookie
 from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
+from cypher.web.head import require_sound_head, wants_another_protocol
 from cypher.web.keys import REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
@@ -31,7 +32,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     response, code = await _answered(request, handler, request_id)
     response.headers[REQUEST_ID_HEADER] = request_id
     share(request, response)
-    if request.body_exists and not request.content.at_eof():
+    if wants_another_protocol(request) or (request.body_exists and not request.content.at_eof()):
         # Nobody has read the body, or it broke off: what follows on this connection cannot be trusted to be a
         # request.
         response.force_close()
@@ -41,6 +42,7 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Handler, request_id: str) -> tuple[web.StreamResponse, str | None]:
     try:
+        require_sound_head(request)
         if is_preflight(request):
             return answer_preflight(request), None
         route = request.app[TABLE].get(route_of(request))

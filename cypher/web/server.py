@@ -1,88 +1,15 @@
-"""Serving: connections that answer everything as the contract says, a listener, an end without lost requests."""
+"""Serving: a listener over one application, and an end without lost requests."""
 
 import asyncio
 from datetime import timedelta
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 
-from cypher.errors import BadRequest, CypherError, Unavailable
-from cypher.web.errors import answer_error, translated
+from cypher.web.connection import Connection, NoAccessLog, Patience
 from cypher.web.keys import DRAINING
-from cypher.web.log import NO_ROUTE, log_answer, log_failure, logger
-from cypher.web.source import REQUEST_ID_HEADER, request_id_of
 
-#: Longer than a proxy in front keeps its own, so that it is never the proxy that meets a closed connection. A
-#: connection that never sends a whole request ends after the same time.
-KEEPALIVE_SECONDS = 75.0
-#: How long an unread body is still swallowed after its answer, so that the client can read the answer.
-LINGER_SECONDS = 2.0
 #: Every request has a deadline far below this.
 DRAIN = timedelta(seconds=30)
-
-
-class NoAccessLog(AbstractAccessLogger):
-    """aiohttp's access log is off: it writes paths and headers as they were sent."""
-
-    @property
-    def enabled(self) -> bool:
-        return False
-
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        return
-
-
-class Connection(web.RequestHandler):
-    """One client's connection.
-
-    aiohttp answers by itself, before any middleware, what is not HTTP and what it refuses while it looks for a
-    route. Its texts quote the bytes that were sent; here they become answers and log lines of our own.
-    """
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, or an error that no middleware saw, and close the connection."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun")
-        # aiohttp also stumbles over an `Expect` that is not UTF-8, while it writes the text of its refusal.
-        is_ours = status >= 500 and not isinstance(exc, UnicodeError)
-        error: CypherError = Unavailable() if is_ours else BadRequest()
-        response = self._say(request, error)
-        if is_ours and exc is not None:
-            log_failure(exc, response.headers[REQUEST_ID_HEADER])
-        response.force_close()
-        return response
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; one of aiohttp's own (an unknown `Expect`, which it would quote) is replaced."""
-        if isinstance(resp, web.HTTPException):
-            resp = self._say(request, translated(resp))
-            resp.force_close()
-        return await super().finish_response(request, resp, start_time)
-
-    def log_exception(self, *args: object, **kw: object) -> None:
-        """Log that something failed below the handlers, without the text of the exception."""
-        error = kw.get("exc_info")
-        if isinstance(error, BaseException):
-            log_failure(error, "-")
-        else:
-            logger.error("a connection failed")
-
-    def _say(self, request: web.BaseRequest, error: CypherError) -> web.Response:
-        request_id = request_id_of(request)
-        response = answer_error(error, path=request.path, request_id=request_id)
-        response.headers[REQUEST_ID_HEADER] = request_id
-        log_answer(NO_ROUTE, response.status, code=error.code, seconds=0, request_id=request_id)
-        return response
 
 
 class WebServer:
@@ -94,7 +21,15 @@ class WebServer:
         self.port: int = listener.sockets[0].getsockname()[1]
 
     @classmethod
-    async def start(cls, app: web.Application, host: str, port: int, *, drain: timedelta = DRAIN) -> "WebServer":
+    async def start(
+        cls,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        drain: timedelta = DRAIN,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> "WebServer":
         """Listen on `host` and `port` (0: one that is free); raises OSError when the address is taken."""
         loop = asyncio.get_running_loop()
         runner = web.AppRunner(app, access_log_class=NoAccessLog, shutdown_timeout=drain.total_seconds())
@@ -104,14 +39,7 @@ class WebServer:
             raise RuntimeError("a runner that was set up has a server")
 
         def connect() -> Connection:
-            return Connection(
-                server,
-                loop=loop,
-                access_log_class=NoAccessLog,
-                auto_decompress=False,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                lingering_time=LINGER_SECONDS,
-            )
+            return Connection(server, loop, patience)
 
         try:
             listener = await loop.create_server(connect, host, port)

@@ -34,6 +34,12 @@ def any_request() -> str:
 
 
 @cache
+def any_ke1() -> str:
+    """A KE1 of nobody in particular."""
+    return b64(opaque.client_login_start(b"x").get_message())
+
+
+@cache
 def any_record() -> str:
     """A record that can be stored, and that no password of a test fits."""
     client = opaque.client_registration_start(b"x")

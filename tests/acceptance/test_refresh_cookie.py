@@ -6,6 +6,7 @@ import pytest
 
 from tests.acceptance.authenticator import HandClock, enrol, prove
 from tests.acceptance.person import Answer, Person
+from tests.wire import send
 
 OWN = "https://auth.example"
 NAME = "__Secure-cypher_refresh"
@@ -64,6 +65,13 @@ async def test_a_cookie_that_was_copied_ends_the_session(person: Person, service
     reused = await refresh(person, stolen)
     assert (reused.body["error"], cookie_of(reused)["max-age"]) == ("invalid_grant", "0")
     assert (await person.session(fresh.body["access_token"])).status == 401
+
+
+async def test_a_cookie_that_is_no_text_is_no_token(service) -> None:
+    head = f"POST /oauth/token HTTP/1.1\r\nHost: x\r\nOrigin: {OWN}\r\nCookie: {NAME}=cyr_\xff\r\n"
+    form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 24\r\n\r\ngrant_type=refresh_token"
+    [answer] = await send(service.server.port, (head + form).encode("latin-1"))
+    assert (answer.status, answer.json()["error"]) == (400, "invalid_grant")
 
 
 async def test_the_choice_travels_through_the_second_factor(person: Person, clock) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from cypher.auth import trail
+from cypher.clock import Moment
 from cypher.config.limits import Category
 from cypher.crypto.keyring import Algorithm, Purpose
 
@@ -19,7 +20,6 @@ Identifier = Annotated[
 
 #: What PostgreSQL and every time zone can hold.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class UserQuery(msgspec.Struct, frozen=True, kw_only=True):

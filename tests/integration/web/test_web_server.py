@@ -93,13 +93,15 @@ async def test_a_client_that_waits_for_100_continue_is_served(running: Running):
         f"{GET}Content-Length: 6\r\n\r\ncanary",
         "GET /health/live?%ff=%00&canary HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /health/live#canary HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /health/live HTTP/2.0\r\nHost: x\r\n\r\n",
+        "GET /health/live HTTP/1.1\r\nHost: canary/\r\n\r\n",
         "GET //canary HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /canary\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET canary HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /canary\r\n\r\n",
         "POST /v1/login/start HTTP/1.1\r\nHost: x\r\nContent-Type: canary\r\nContent-Type: canary\r\n\r\n",
     ],
-    ids=range(16),
+    ids=range(18),
 )
 async def test_odd_http_is_answered_and_quoted_nowhere(running: Running, sent: str):
     answer = (await running.send(sent.encode("latin-1")))[0]
@@ -155,6 +157,20 @@ async def test_a_body_that_nobody_read_is_not_taken_for_a_request(running: Runni
     sent = f"{GET}Content-Length: {len(smuggled)}\r\n\r\n".encode() + smuggled
     answers = await running.send(sent, until_closed=True)
     assert [answer.status for answer in answers] == [200]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"{GET}Connection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        f"{GET}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "CONNECT other:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_what_follows_the_wish_for_another_protocol_is_not_taken_for_a_request(running: Running, sent: str):
+    [answer] = await running.send(f"{sent}{GET}\r\n".encode(), until_closed=True)
+    assert answer.status in (200, 404)
+    assert answer.closed
 
 
 async def test_stopping_lets_a_running_request_finish(running: Running, fakes: Fakes):
