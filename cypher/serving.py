@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 
-from cypher.app import Resources, background_reencryption, resources
+from cypher.app import Resources, background_reencryption
 from cypher.auth import Services
 from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
@@ -15,8 +16,8 @@ from cypher.listening import Listeners, listen
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.operating import build_operations
-from cypher.signals import ending
-from cypher.trail import TrailKeeping
+from cypher.signals import Ending
+from cypher.starting import standing
 from cypher.web.webhook import Webhook
 from cypher.wiring import build_services
 
@@ -24,29 +25,45 @@ logger = logging.getLogger("cypher")
 
 
 async def serve(config: Config, clock: Clock, announce: str) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
-    stop = asyncio.Event()
-    for number in ending():
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config, clock):
-        print(announce, flush=True)
-        await stop.wait()
-        logger.info("stopping: no longer ready, finishing what is under way")
+    """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is printed when requests are answered."""
+    ending = Ending()
+    try:
+        async with running(config, clock, hurried=ending.hurried) as listeners:
+            ending.started()
+            print(announce, flush=True)
+            await ending.asked.wait()
+            logger.info("stopping: no longer ready, finishing what is under way")
+            await _stay(listeners, ending, config.http.shutdown_delay.total_seconds())
+    except asyncio.CancelledError:
+        if not ending.asked.is_set():
+            raise
+        logger.info("stopped before it served")
+
+
+async def _stay(listeners: Listeners, ending: Ending, seconds: float) -> None:
+    """Go on answering for a moment, not ready any more, until balancers have seen it; at a terminal nobody balances."""
+    listeners.announce_stop()
+    if ending.by == signal.SIGTERM:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await ending.hurried.wait()
 
 
 @asynccontextmanager
-async def running(config: Config, clock: Clock, *, port: int | None = None) -> AsyncIterator[Listeners]:
-    """Run a service inside the block; `port` 0 takes a free one, for operators as well."""
+async def running(
+    config: Config, clock: Clock, *, port: int | None = None, hurried: asyncio.Event | None = None
+) -> AsyncIterator[Listeners]:
+    """Run a service inside the block; `port` 0 takes a free one, for operators as well.
+
+    At the end requests under way are finished, or broken off once `hurried` is set.
+    """
     async with AsyncExitStack() as closing:
-        open_ = await closing.enter_async_context(resources(config, clock, may_create_keys=True))
-        trail = TrailKeeping.over(open_)
-        await trail.start()
-        closing.push_async_callback(trail.finish)
+        open_, trail = await closing.enter_async_context(standing(config, clock, port))
         operations = build_operations(open_)
         closing.push_async_callback(operations.stop)
         services = await closing.enter_async_context(delivering(open_, build_services(open_)))
         listeners = await listen(services, operations, config, port)
-        closing.push_async_callback(listeners.stop)
+        closing.push_async_callback(listeners.stop, hurried)
         await _warn(open_)
         tasks = [asyncio.create_task(work) for work in (*_maintenance(open_), *trail.work())]
         try:

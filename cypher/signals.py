@@ -1,5 +1,6 @@
 """The signals that ask a process to end: each lets it stop what it has started, and none breaks into that."""
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,32 @@ def unwind_on_all() -> None:
     for number in ending():
         if number is not signal.SIGINT:
             signal.signal(number, _leave)
+
+
+class Ending:
+    """How a service is asked to end: once, and it finishes what is under way; again, and it does not wait for that."""
+
+    def __init__(self) -> None:
+        """Hear the signals from now on; asked before `started`, the task that made this is cancelled."""
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self.by: int | None = None  #: the signal that came first
+        self._starting = asyncio.current_task()
+        for number in ending():
+            asyncio.get_running_loop().add_signal_handler(number, self._hear, number)
+
+    def started(self) -> None:
+        """Cancel nobody from now on: whoever serves waits for `asked`."""
+        self._starting = None
+
+    def _hear(self, number: int) -> None:
+        if self.asked.is_set():
+            self.hurried.set()
+            return
+        self.by = number
+        self.asked.set()
+        if self._starting:
+            self._starting.cancel()
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+"""Opens what a service stands on. While PostgreSQL is away, probes are told so, and it is tried again.
+
+What an operator must see to (a schema that is behind, a key store that does not fit) ends the start: no waiting helps.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain, repeat
+
+from cypher.app import Resources, resources
+from cypher.clock import Clock
+from cypher.config import Config
+from cypher.errors import PostgresUnavailable
+from cypher.listening import listen_waiting
+from cypher.trail import TrailKeeping
+
+logger = logging.getLogger("cypher")
+
+#: Each try costs the server a connection. Longer than the last of these nobody waits once it is there.
+PAUSES = (0.5, 1.0, 2.0)
+LONGEST_PAUSE = 5.0
+
+
+@asynccontextmanager
+async def standing(config: Config, clock: Clock, port: int | None) -> AsyncIterator[tuple[Resources, TrailKeeping]]:
+    """Open everything below the listeners, however long PostgreSQL takes; raises OperatorError for a refusal."""
+    async with AsyncExitStack() as closing:
+        try:
+            opened = await _open(closing, config, clock)
+        except PostgresUnavailable as exc:
+            opened = await _wait(closing, config, clock, port, exc)
+        yield opened
+
+
+async def _wait(
+    closing: AsyncExitStack, config: Config, clock: Clock, port: int | None, why: PostgresUnavailable
+) -> tuple[Resources, TrailKeeping]:
+    """Try again until it opens; alive and not ready meanwhile."""
+    async with AsyncExitStack() as waiting:
+        waiting.push_async_callback((await listen_waiting(config, port)).stop)
+        for pause in _pauses():
+            logger.warning("%s Not ready; trying again in %g s.", str(why) or why.message(), pause)
+            await asyncio.sleep(pause)
+            try:
+                opened = await _open(closing, config, clock)
+            except PostgresUnavailable as exc:
+                why = exc
+            else:
+                logger.info("PostgreSQL is there")
+                return opened
+    raise RuntimeError("the pauses do not end")
+
+
+async def _open(closing: AsyncExitStack, config: Config, clock: Clock) -> tuple[Resources, TrailKeeping]:
+    """Open once; leaves nothing open when it raises."""
+    async with AsyncExitStack() as attempt:
+        open_ = await attempt.enter_async_context(resources(config, clock, may_create_keys=True))
+        trail = TrailKeeping.over(open_)
+        await trail.start()
+        attempt.push_async_callback(trail.finish)
+        await closing.enter_async_context(attempt.pop_all())
+    return open_, trail
+
+
+def _pauses() -> Iterator[float]:
+    return chain(PAUSES, repeat(LONGEST_PAUSE))
