@@ -13,6 +13,7 @@ from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
 from cypher.config import Config
 from cypher.listening import Listeners, listen
+from cypher.logs import report_unexpected
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.operating import build_operations
@@ -27,6 +28,7 @@ logger = logging.getLogger("cypher")
 async def serve(config: Config, clock: Clock, announce: str) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is printed when requests are answered."""
     ending = Ending()
+    asyncio.get_running_loop().set_exception_handler(report_unexpected)
     try:
         async with running(config, clock, hurried=ending.hurried) as listeners:
             ending.started()
