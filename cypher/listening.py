@@ -1,6 +1,7 @@
 """The two listeners of a service: everybody's, and the operators'."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +60,9 @@ async def _listen_twice(public: MakeApp, operators: MakeApp, config: Config, por
         for_operators = await _listen(operators(), config.operators.host, chosen, ("ADMIN_PORT", "ADMIN_HOST"))
     chosen = config.http.port if port is None else port
     try:
-        for_everybody = await _listen(public(), config.http.host, chosen, ("PORT", "HOST"))
+        for_everybody = await _listen(
+            public(), config.http.host, chosen, ("PORT", "HOST"), shared=config.http.is_shared
+        )
     except OperatorError:
         if for_operators:
             await for_operators.stop()
@@ -67,11 +70,29 @@ async def _listen_twice(public: MakeApp, operators: MakeApp, config: Config, por
     return Listeners(public=for_everybody, operators=for_operators)
 
 
-async def _listen(app: web.Application, host: str, port: int, settings: tuple[str, str]) -> WebServer:
+async def _listen(
+    app: web.Application, host: str, port: int, settings: tuple[str, str], *, shared: bool = False
+) -> WebServer:
     """Listen; raise OperatorError, which names the settings of port and host, when that cannot be."""
     try:
-        return await WebServer.start(app, host, port)
+        return await WebServer.start(app, host, port, shared=shared)
     except OSError as exc:
-        raise OperatorError(
-            f"{host}:{port} cannot be listened on. Is it taken? Look at {settings[0]}, and at {settings[1]}."
-        ) from exc
+        raise _taken(host, port, settings) from exc
+
+
+def require_free(config: Config) -> None:
+    """Raise OperatorError when somebody listens on the public port: one that is shared would be shared with them."""
+    host, port = config.http.host, config.http.port
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as exc:
+        raise _taken(host, port, ("PORT", "HOST")) from exc
+
+
+def _taken(host: str, port: int, settings: tuple[str, str]) -> OperatorError:
+    return OperatorError(
+        f"{host}:{port} cannot be listened on. Is it taken? Look at {settings[0]}, and at {settings[1]}."
+    )

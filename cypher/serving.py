@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 
@@ -25,14 +26,24 @@ from cypher.wiring import build_services
 logger = logging.getLogger("cypher")
 
 
-async def serve(config: Config, clock: Clock, announce: str) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is printed when requests are answered."""
-    ending = Ending()
+async def serve(
+    config: Config,
+    clock: Clock,
+    announce: Callable[[], object],
+    *,
+    link: socket.socket | None = None,
+    is_first: bool = True,
+) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is called when requests are answered.
+
+    One of several workers has the `link` to its parent; only the first of them all makes keys.
+    """
+    ending = Ending(link)
     asyncio.get_running_loop().set_exception_handler(report_unexpected)
     try:
-        async with running(config, clock, hurried=ending.hurried) as listeners:
+        async with running(config, clock, hurried=ending.hurried, is_first=is_first) as listeners:
             ending.started()
-            print(announce, flush=True)
+            announce()
             await ending.asked.wait()
             logger.info("stopping: no longer ready, finishing what is under way")
             await _stay(listeners, ending, config.http.shutdown_delay.total_seconds())
@@ -53,14 +64,19 @@ async def _stay(listeners: Listeners, ending: Ending, seconds: float) -> None:
 
 @asynccontextmanager
 async def running(
-    config: Config, clock: Clock, *, port: int | None = None, hurried: asyncio.Event | None = None
+    config: Config,
+    clock: Clock,
+    *,
+    port: int | None = None,
+    hurried: asyncio.Event | None = None,
+    is_first: bool = True,
 ) -> AsyncIterator[Listeners]:
     """Run a service inside the block; `port` 0 takes a free one, for operators as well.
 
     At the end requests under way are finished, or broken off once `hurried` is set.
     """
     async with AsyncExitStack() as closing:
-        open_, trail = await closing.enter_async_context(standing(config, clock, port))
+        open_, trail = await closing.enter_async_context(standing(config, clock, port, is_first=is_first))
         operations = build_operations(open_)
         closing.push_async_callback(operations.stop)
         services = await closing.enter_async_context(delivering(open_, build_services(open_)))

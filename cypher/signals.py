@@ -2,11 +2,15 @@
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
+
+#: By which a parent tells its workers not to wait for what is under way.
+HURRY = signal.SIGQUIT
 
 
 def ending() -> tuple[signal.Signals, ...]:
@@ -25,14 +29,23 @@ def unwind_on_all() -> None:
 class Ending:
     """How a service is asked to end: once, and it finishes what is under way; again, and it does not wait for that."""
 
-    def __init__(self) -> None:
-        """Hear the signals from now on; asked before `started`, the task that made this is cancelled."""
+    def __init__(self, link: socket.socket | None = None) -> None:
+        """Hear the signals from now on; asked before `started`, the task that made this is cancelled.
+
+        A worker has the `link` to its parent, whose end is its own, and is hurried by its parent alone: terminals and
+        service managers send each signal to all processes, and the parent sends it on.
+        """
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
         self.by: int | None = None  #: the signal that came first
         self._starting = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._link = link
         for number in ending():
-            asyncio.get_running_loop().add_signal_handler(number, self._hear, number)
+            self._loop.add_signal_handler(number, self._hear, number)
+        if link:
+            self._loop.add_signal_handler(HURRY, self.hurried.set)
+            self._loop.add_reader(link, self._orphaned, link)
 
     def started(self) -> None:
         """Cancel nobody from now on: whoever serves waits for `asked`."""
@@ -40,12 +53,17 @@ class Ending:
 
     def _hear(self, number: int) -> None:
         if self.asked.is_set():
-            self.hurried.set()
+            if not self._link:
+                self.hurried.set()
             return
         self.by = number
         self.asked.set()
         if self._starting:
             self._starting.cancel()
+
+    def _orphaned(self, link: socket.socket) -> None:
+        self._loop.remove_reader(link)
+        self._hear(signal.SIGHUP)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class HttpConfig:
     trusted_proxies: tuple[Network, ...]
     access_token_audience: str
     shutdown_delay: timedelta = timedelta(seconds=2)  #: between being ready no more and accepting no more
+    is_shared: bool = False  #: whether other processes of ours listen on the same port; set for workers, by no setting
 
 
 def read_http(read: SettingsReader) -> HttpConfig:

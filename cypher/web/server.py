@@ -98,8 +98,13 @@ class WebServer:
         self.port: int = listener.sockets[0].getsockname()[1]
 
     @classmethod
-    async def start(cls, app: web.Application, host: str, port: int, *, drain: timedelta = DRAIN) -> "WebServer":
-        """Listen on `host` and `port` (0: one that is free); raises OSError when the address is taken."""
+    async def start(
+        cls, app: web.Application, host: str, port: int, *, drain: timedelta = DRAIN, shared: bool = False
+    ) -> "WebServer":
+        """Listen on `host` and `port` (0: one that is free); raises OSError when the address is taken.
+
+        With `shared` the kernel deals out connections among all processes of this user that listen there like this.
+        """
         loop = asyncio.get_running_loop()
         runner = web.AppRunner(app, access_log_class=NoAccessLog, shutdown_timeout=WRITE_SECONDS)
         await runner.setup()
@@ -118,7 +123,7 @@ class WebServer:
             )
 
         try:
-            listener = await loop.create_server(connect, host, port)
+            listener = await loop.create_server(connect, host, port, reuse_port=shared or None)
         except OSError:
             await runner.cleanup()
             raise

@@ -27,6 +27,7 @@ LAYERS = (
         "listening",
         "starting",
         "serving",
+        "workers",
         "moving",
         "cli",
         "commands",
@@ -74,7 +75,9 @@ BESIDE = {
     ("cli", "demo"),
     ("cli", "embedded"),
     ("commands", "moving"),
-    ("cli", "serving"),
+    ("commands", "listening"),
+    ("commands", "serving"),
+    ("commands", "workers"),
     ("__main__", "cli"),
 }
 #: The client is another program that happens to be shipped with the service: it knows nothing of its inside.
