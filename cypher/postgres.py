@@ -111,6 +111,7 @@ class Database(Generic[R]):
         self._pool = pool
         self._config = config
         self._free = asyncio.Semaphore(config.pool_max)
+        self.lent, self.most = 0, config.pool_max  #: connections: how many are lent now, and may be
         self._over = over
 
     @classmethod
@@ -208,9 +209,11 @@ class Database(Generic[R]):
                 await self._free.acquire()
         except TimeoutError as exc:
             raise PostgresUnavailable from exc
+        self.lent += 1
         try:
             yield
         finally:
+            self.lent -= 1
             self._free.release()
 
     async def _connect(self) -> "asyncpg.pool.PoolConnectionProxy":

@@ -15,8 +15,10 @@ from cypher.clock import Clock
 from cypher.config import Config
 from cypher.listening import Listeners, listen
 from cypher.logs import report_unexpected
+from cypher.maintenance import measuring
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
+from cypher.maintenance.operations import Operations
 from cypher.operating import build_operations
 from cypher.signals import Ending
 from cypher.starting import standing
@@ -83,7 +85,7 @@ async def running(
         listeners = await listen(services, operations, config, port)
         closing.push_async_callback(listeners.stop, hurried)
         await _warn(open_)
-        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_), *trail.work())]
+        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_, operations), *trail.work())]
         try:
             yield listeners
         finally:
@@ -134,8 +136,9 @@ async def delivering(open_: Resources, services: Services) -> AsyncIterator[Serv
             await deliveries.settle()
 
 
-def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:
+def _maintenance(open_: Resources, operations: Operations) -> Iterator[Coroutine[None, None, None]]:
     """What goes on beside the requests."""
+    yield repeat(operations.measuring.sample, pause=measuring.PAUSE_SECONDS)
     yield repeat(House(open_.keys, open_.db).keep)
     if open_.config.keys.reencrypt_background:
         yield repeat(background_reencryption(open_).sweep, pause=PAUSE_SECONDS)

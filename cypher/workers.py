@@ -47,8 +47,20 @@ class Place:
 class Workers:
     """The first starts alone: it makes the keys, and waits for PostgreSQL. When it serves, the others start."""
 
-    def __init__(self, count: int, work: Work, announce: Callable[[], None], *, delay_seconds: float) -> None:
-        """Fork nobody yet; `announce` is called once, when all of them serve."""
+    def __init__(
+        self,
+        count: int,
+        work: Work,
+        announce: Callable[[], None],
+        *,
+        delay_seconds: float,
+        on_end: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Fork nobody yet.
+
+        `announce` is called once, when all of them serve; `on_end` with the process id of each that has ended.
+        """
+        self._on_end = on_end
         self._places = [Place(number) for number in range(count)]
         self._work = work
         self._announce: Callable[[], None] | None = announce
@@ -168,6 +180,7 @@ class Workers:
                 return None
             if pid == 0:
                 return None
+            self._on_end(pid)
             for place in self._living():
                 if place.pid == pid and not self._bury(place, os.waitstatus_to_exitcode(status)):
                     return 1

@@ -1,5 +1,6 @@
 """`cypher serve`: one process, or several behind one port."""
 
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -7,11 +8,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from cypher import logs, serving
+from cypher import logs, metrics, serving
 from cypher.clock import SystemClock
 from cypher.commands.running import in_a_sentence, run, servers
 from cypher.config import Config
@@ -43,8 +45,16 @@ def serve(
 
 def _serve_together(count: int, config: Config, embedded: Embedded | None, announce: Callable[[], None]) -> None:
     require_free(config)
-    delay = config.http.shutdown_delay.total_seconds()
-    status = Workers(count, partial(_be_worker, config, embedded), announce, delay_seconds=delay).run()
+    with TemporaryDirectory(prefix="cypher-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        shared = replace(config, http=replace(config.http, is_shared=True), metrics_folder=Path(folder))
+        status = Workers(
+            count,
+            partial(_be_worker, shared, embedded),
+            announce,
+            delay_seconds=config.http.shutdown_delay.total_seconds(),
+            on_end=partial(metrics.forget, folder=Path(folder)),
+        ).run()
     if status:
         raise SystemExit(status)
 
@@ -52,7 +62,8 @@ def _serve_together(count: int, config: Config, embedded: Embedded | None, annou
 def _be_worker(config: Config, embedded: Embedded | None, number: int, link: socket.socket, is_first: bool) -> None:
     """Serve as one of several: on a shared port, and for operators as the first of them alone."""
     operators = config.operators if number == 0 else replace(config.operators, port=None)
-    own = replace(config, http=replace(config.http, is_shared=True), operators=operators)
+    own = replace(config, operators=operators)
+    metrics.share()
     ready = partial(link.send, READY)
     with in_a_sentence(), embedded.inherited() if embedded else nullcontext():
         run(serving.serve(own, SystemClock(), ready, link=link, is_first=is_first))

@@ -5,7 +5,7 @@ from aiohttp import web
 from cypher.auth import Services
 from cypher.config import Config
 from cypher.web.draining import Draining
-from cypher.web.keys import DOCUMENT, DRAINING, HTTP, PAGE, REGISTRATION, SERVICES
+from cypher.web.keys import DOCUMENT, DRAINING, HTTP, METRICS, PAGE, REGISTRATION, SERVICES
 from cypher.web.middlewares import frame
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.publish import published
@@ -19,6 +19,7 @@ def make_web_app(services: Services, config: Config) -> web.Application:
     app[HTTP] = config.http
     app[REGISTRATION] = config.registration
     app[DRAINING] = Draining()
+    app[METRICS] = services.metrics
     app[DOCUMENT], app[PAGE] = published(describe(ROUTES))
     serve_table(app, ROUTES)
     return app

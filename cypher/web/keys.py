@@ -8,6 +8,7 @@ from aiohttp import web
 from cypher.auth import Services
 from cypher.config import HttpConfig
 from cypher.maintenance.operations import Operations
+from cypher.metrics import Metrics
 from cypher.web.draining import Draining
 from cypher.web.stored import StoredAnswer
 
@@ -21,6 +22,8 @@ DRAINING: web.AppKey[Draining] = web.AppKey("draining", Draining)
 #: The description of the HTTP interface, for programs and for people.
 DOCUMENT: web.AppKey[StoredAnswer] = web.AppKey("document", StoredAnswer)
 PAGE: web.AppKey[StoredAnswer] = web.AppKey("page", StoredAnswer)
+
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 #: The service token of an operator; set by the guard of their listener.

@@ -12,7 +12,7 @@ from cypher.web import refresh_cookie
 from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
-from cypher.web.keys import DRAINING, REQUEST_ID, SERVICES
+from cypher.web.keys import DRAINING, METRICS, REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
 from cypher.web.routes import TABLE, Route
@@ -40,7 +40,9 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         # The next request is for somebody else; or nobody has read the body, or it broke off: what follows on this
         # connection cannot be trusted to be a request.
         response.force_close()
-    log_answer(route_of(request), response.status, code=code, seconds=loop.time() - started, request_id=request_id)
+    route, seconds = route_of(request), loop.time() - started
+    request.app[METRICS].count_request(*route, response.status, seconds)
+    log_answer(route, response.status, code=code, seconds=seconds, request_id=request_id)
     return response
 
 

@@ -10,11 +10,12 @@ from aiohttp import hdrs, web
 
 from cypher.config import Config
 from cypher.errors import PostgresUnavailable
+from cypher.metrics import Metrics
 from cypher.web.answers import answer
 from cypher.web.draining import Draining
 from cypher.web.errors import RETRY_AFTER_SECONDS
 from cypher.web.handlers import health
-from cypher.web.keys import DRAINING, HTTP
+from cypher.web.keys import DRAINING, HTTP, METRICS
 from cypher.web.middlewares import frame
 from cypher.web.routes import TABLE
 from cypher.web.schema import Readiness
@@ -25,6 +26,7 @@ def make_waiting_app(config: Config) -> web.Application:
     app = web.Application(middlewares=[frame])
     app[HTTP] = config.http
     app[DRAINING] = Draining()
+    app[METRICS] = Metrics()  # which nobody asks for: what serves afterwards begins anew
     app[TABLE] = {}
     app.router.add_get("/health/live", health.live.handle)
     app.router.add_get("/health/ready", _not_ready)

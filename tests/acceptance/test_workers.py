@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -61,9 +62,26 @@ async def statuses(serving: Serving, token: str, times: int) -> set[int]:
     return set(await asyncio.gather(*(ask() for _ in range(times))))
 
 
+async def metric(serving: Serving, name: str, label: str = "") -> float:
+    """Return the sum of a metric over all label sets that hold `label`, as the operators' listener tells it."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{serving.admin}/metrics") as answer,
+    ):
+        lines = (await answer.text()).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", name + "{")) and label in line)
+
+
+async def until_metric(serving: Serving, name: str, value: float) -> None:
+    """Wait until every process has written down what is there now."""
+    async with asyncio.timeout(40):
+        while await metric(serving, name) != value:
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.slow
-async def test_four_are_one_service_and_whoever_dies_is_replaced(environment: dict[str, str], run_cli: Any) -> None:
-    async with serve(environment, "--workers", "4", LOG_FORMAT="json") as serving:
+async def test_four_are_one_service_and_whoever_dies_is_replaced(environment: dict[str, str], tmp_path: Path) -> None:
+    async with serve(environment, "--workers", "4", LOG_FORMAT="json", TMPDIR=str(tmp_path)) as serving:
         await serving.announced()
         assert sum("Cypher answers" in line for line in serving.said) == 1
         first = children(serving.process.pid)
@@ -79,12 +97,21 @@ async def test_four_are_one_service_and_whoever_dies_is_replaced(environment: di
             await client.logout()
         assert await statuses(serving, token, 32) == {401}
 
+        asked = sum("/v1/config" in line for line in serving.logged)
+        assert await metric(serving, "cypher_requests_total", 'route="/v1/config"') >= asked
+        assert await metric(serving, "cypher_logins_total", 'outcome="success"') == 1
+        await until_metric(serving, "cypher_processes", 4)
+
         killed = min(first)
         os.kill(killed, signal.SIGKILL)
         async with asyncio.timeout(40):
             while len(children(serving.process.pid) - {killed}) < 4:
                 await asyncio.sleep(0.02)
         await answering(serving, 5)
+        # What the dead one has counted stays; what it had open does not.
+        assert await metric(serving, "cypher_requests_total", 'route="/v1/config"') >= asked
+        assert await metric(serving, "cypher_logins_total", 'outcome="success"') == 1
+        await until_metric(serving, "cypher_processes", 4)
         assert await serving.status("/health/ready", serving.admin) == 200
 
         # A second service on this port would share it unseen.
@@ -97,6 +124,7 @@ async def test_four_are_one_service_and_whoever_dies_is_replaced(environment: di
         serving.process.send_signal(signal.SIGTERM)
         assert await serving.ended() == 0
         assert not any(is_alive(pid) for pid in everybody)
+        assert not [name for name in os.listdir(tmp_path) if name.startswith("cypher-metrics-")]
     assert sum("has ended (status -9)" in line["event"] for line in serving.lines()) == 1
 
 

@@ -8,7 +8,7 @@ from cypher.auth import Services
 from cypher.config import Config
 from cypher.maintenance.operations import Operations
 from cypher.web.draining import Draining
-from cypher.web.keys import DOCUMENT, DRAINING, HTTP, OPERATIONS, PAGE, SERVICES
+from cypher.web.keys import DOCUMENT, DRAINING, HTTP, METRICS, OPERATIONS, PAGE, SERVICES
 from cypher.web.middlewares import frame
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.publish import published
@@ -36,6 +36,7 @@ def make_operators_app(services: Services, operations: Operations, config: Confi
     # Pages of no origin may call here, whatever ALLOWED_ORIGINS says.
     app[HTTP] = replace(config.http, allowed_origins=frozenset())
     app[DRAINING] = Draining()
+    app[METRICS] = services.metrics
     app[DOCUMENT], app[PAGE] = published(describe(ROUTES, title=TITLE, about=DESCRIPTION))
     serve_table(app, ROUTES)
     return app
