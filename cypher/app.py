@@ -21,6 +21,7 @@ from cypher.maintenance.key_identity import open_key_ring
 from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.maintenance.leases import Leases
 from cypher.maintenance.reencryption import Reencryption
+from cypher.metrics import Metrics
 from cypher.migrate import pending
 from cypher.postgres import MAINTENANCE_SECONDS, Database
 from cypher.postgres_keys import PostgresKeyStore
@@ -47,6 +48,7 @@ class Resources:
     redis: RedisClient
     audit: Audit
     keys: KeyKeeper
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -73,7 +75,8 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         closing.push_async_callback(upkeep.close)
         redis = RedisClient.open(config.redis, clock)
         closing.push_async_callback(redis.close)
-        audit = Audit(clock, index)
+        metrics = Metrics(config.metrics_folder)
+        audit = Audit(clock, index, metrics)
         closing.push_async_callback(audit.close, db)
         keys = KeyKeeper(db=db, ring=ring, leases=leases, audit=audit, clock=clock, policy=rotation_policy(config))
         yield Resources(
@@ -87,6 +90,7 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
             redis=redis,
             audit=audit,
             keys=keys,
+            metrics=metrics,
         )
 
 

@@ -62,6 +62,8 @@ def pending(config: PostgresConfig) -> list[str]:
             raise OperatorError(
                 f"The role {config.user} may not read this database's tables. Run `cypher migrate`, which grants it."
             ) from exc
+        except psycopg.OperationalError as exc:  # it went away in between
+            raise PostgresUnavailable from exc
     return [migration for migration in names() if migration not in applied]
 
 

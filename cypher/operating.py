@@ -7,10 +7,11 @@ from cypher.auth.people import People
 from cypher.auth.session_review import SessionReview
 from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
+from cypher.maintenance.measuring import Measuring
 from cypher.maintenance.operations import Operations
 from cypher.maintenance.retirement import Retirement
 from cypher.trail import audit_trail, trail_proof
-from cypher.wiring import living_sessions, rate_limiter
+from cypher.wiring import health_check, living_sessions, rate_limiter
 
 
 def build_operations(open_: Resources) -> Operations:
@@ -24,6 +25,16 @@ def build_operations(open_: Resources) -> Operations:
         sessions=session_review(open_),
         trail=audit_trail(open_),
         proof=trail_proof(open_),
+        measuring=Measuring(
+            metrics=open_.metrics,
+            db=open_.db,
+            upkeep=open_.upkeep,
+            ring=open_.ring,
+            audit=open_.audit,
+            health=health_check(open_),
+            clock=open_.clock,
+            operations_limit=open_.config.keys.rotation_operations,
+        ),
     )
 
 

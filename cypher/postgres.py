@@ -111,6 +111,7 @@ class Database(Generic[R]):
         self._pool = pool
         self._config = config
         self._free = asyncio.Semaphore(config.pool_max)
+        self.lent, self.most = 0, config.pool_max  #: connections: how many are lent now, and may be
         self._over = over
 
     @classmethod
@@ -189,6 +190,7 @@ class Database(Generic[R]):
     @asynccontextmanager
     async def _executor(self) -> AsyncIterator[Executor]:
         await self._take_place()
+        self.lent += 1
         try:
             connection = await self._connect()
             try:
@@ -201,6 +203,7 @@ class Database(Generic[R]):
                 with _Translated("release"):
                     await self._pool.release(connection)
         finally:
+            self.lent -= 1
             self._free.release()
 
     async def _take_place(self) -> None:

@@ -2,53 +2,90 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 
-from cypher.app import Resources, background_reencryption, resources
+from cypher.app import Resources, background_reencryption
 from cypher.auth import Services
 from cypher.auth.deliveries import Deliveries
 from cypher.clock import Clock
 from cypher.config import Config
 from cypher.listening import Listeners, listen
+from cypher.logs import report_unexpected
+from cypher.maintenance import measuring
 from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
+from cypher.maintenance.operations import Operations
 from cypher.operating import build_operations
-from cypher.signals import ending
-from cypher.trail import TrailKeeping
+from cypher.signals import Ending
+from cypher.starting import standing
 from cypher.web.webhook import Webhook
 from cypher.wiring import build_services
 
 logger = logging.getLogger("cypher")
 
 
-async def serve(config: Config, clock: Clock, announce: str) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is printed when requests are answered."""
-    stop = asyncio.Event()
-    for number in ending():
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(config, clock):
-        print(announce, flush=True)
-        await stop.wait()
-        logger.info("stopping: no longer ready, finishing what is under way")
+async def serve(
+    config: Config,
+    clock: Clock,
+    announce: Callable[[], object],
+    *,
+    link: socket.socket | None = None,
+    is_first: bool = True,
+) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP; `announce` is called when requests are answered.
+
+    One of several workers has the `link` to its parent; only the first of them all makes keys.
+    """
+    ending = Ending(link)
+    asyncio.get_running_loop().set_exception_handler(report_unexpected)
+    try:
+        async with running(config, clock, hurried=ending.hurried, is_first=is_first) as listeners:
+            ending.started()
+            announce()
+            await ending.asked.wait()
+            logger.info("stopping: no longer ready, finishing what is under way")
+            await _stay(listeners, ending, config.http.shutdown_delay.total_seconds())
+    except asyncio.CancelledError:
+        if not ending.asked.is_set():
+            raise
+        logger.info("stopped before it served")
+
+
+async def _stay(listeners: Listeners, ending: Ending, seconds: float) -> None:
+    """Go on answering for a moment, not ready any more, until balancers have seen it; at a terminal nobody balances."""
+    listeners.announce_stop()
+    if ending.by == signal.SIGTERM:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await ending.hurried.wait()
 
 
 @asynccontextmanager
-async def running(config: Config, clock: Clock, *, port: int | None = None) -> AsyncIterator[Listeners]:
-    """Run a service inside the block; `port` 0 takes a free one, for operators as well."""
+async def running(
+    config: Config,
+    clock: Clock,
+    *,
+    port: int | None = None,
+    hurried: asyncio.Event | None = None,
+    is_first: bool = True,
+) -> AsyncIterator[Listeners]:
+    """Run a service inside the block; `port` 0 takes a free one, for operators as well.
+
+    At the end requests under way are finished, or broken off once `hurried` is set.
+    """
     async with AsyncExitStack() as closing:
-        open_ = await closing.enter_async_context(resources(config, clock, may_create_keys=True))
-        trail = TrailKeeping.over(open_)
-        await trail.start()
-        closing.push_async_callback(trail.finish)
+        open_, trail = await closing.enter_async_context(standing(config, clock, port, is_first=is_first))
         operations = build_operations(open_)
         closing.push_async_callback(operations.stop)
         services = await closing.enter_async_context(delivering(open_, build_services(open_)))
         listeners = await listen(services, operations, config, port)
-        closing.push_async_callback(listeners.stop)
+        closing.push_async_callback(listeners.stop, hurried)
         await _warn(open_)
-        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_), *trail.work())]
+        tasks = [asyncio.create_task(work) for work in (*_maintenance(open_, operations), *trail.work())]
         try:
             yield listeners
         finally:
@@ -99,8 +136,9 @@ async def delivering(open_: Resources, services: Services) -> AsyncIterator[Serv
             await deliveries.settle()
 
 
-def _maintenance(open_: Resources) -> Iterator[Coroutine[None, None, None]]:
+def _maintenance(open_: Resources, operations: Operations) -> Iterator[Coroutine[None, None, None]]:
     """What goes on beside the requests."""
+    yield repeat(operations.measuring.sample, pause=measuring.PAUSE_SECONDS)
     yield repeat(House(open_.keys, open_.db).keep)
     if open_.config.keys.reencrypt_background:
         yield repeat(background_reencryption(open_).sweep, pause=PAUSE_SECONDS)

@@ -80,10 +80,11 @@ def build_services(open_: Resources) -> Services:
         ),
         service_tokens=ServiceTokens(db=db, audit=audit, clock=open_.clock),
         opaque=shared.opaque,
-        health=HealthCheck(db=db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names())),
+        health=health_check(open_),
         incidents=Incidents(audit=audit),
         activity=Activity(db=db, audit=audit),
         rate_limits=shared.limits,
+        metrics=open_.metrics,
     )
 
 
@@ -117,7 +118,13 @@ def _shared(open_: Resources) -> _Shared:
         devices=KnownDevices(db=open_.db, audit=open_.audit, clock=clock, lifetime=lives.device_trust),
         factor=SecondFactor(audit=open_.audit, clock=clock, limits=config.factors.limits),
         freshness=Freshness(config.factors.fresh),
-        limits=RateLimits(limiter=rate_limiter(open_), config=config.limits, audit=open_.audit, clock=clock),
+        limits=RateLimits(
+            limiter=rate_limiter(open_),
+            config=config.limits,
+            audit=open_.audit,
+            clock=clock,
+            metrics=open_.metrics,
+        ),
     )
 
 
@@ -137,10 +144,9 @@ def _registration(open_: Resources, shared: _Shared) -> Registration:
 def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reauthentication]:
     """Wire what ends with a session that was proven: by the password, and by a factor where one is enrolled."""
     db, audit, clock, lives = open_.db, open_.audit, open_.clock, open_.config.sessions
-    limits = SessionLimits(idle=lives.idle, absolute=lives.absolute)
     attempts = LoginLimits(shared.limits)
     devices = shared.devices
-    new = NewSessions(access=shared.access, living=shared.living, devices=devices, audit=audit, limits=limits)
+    new = _new_sessions(open_, shared)
     renewals = Renewals(access=shared.access, living=shared.living, audit=audit)
     second_step = SecondStep(
         db=db,
@@ -152,6 +158,7 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         audit=audit,
         clock=clock,
         flow_lifetime=open_.config.factors.flow,
+        metrics=open_.metrics,
     )
     login = Login(
         db=db,
@@ -165,6 +172,7 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         attempts=attempts,
         devices=devices,
         flow_lifetime=lives.login_flow,
+        metrics=open_.metrics,
     )
     reauthentication = Reauthentication(
         db=db,
@@ -177,6 +185,18 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         flow_lifetime=lives.login_flow,
     )
     return login, second_step, reauthentication
+
+
+def _new_sessions(open_: Resources, shared: _Shared) -> NewSessions:
+    lives = open_.config.sessions
+    return NewSessions(
+        access=shared.access,
+        living=shared.living,
+        devices=shared.devices,
+        audit=open_.audit,
+        limits=SessionLimits(idle=lives.idle, absolute=lives.absolute),
+        metrics=open_.metrics,
+    )
 
 
 def _password_change(open_: Resources, shared: _Shared) -> PasswordChange:
@@ -211,7 +231,13 @@ def living_sessions(open_: Resources) -> LivingSessions:
         clock=open_.clock,
         idle=lives.idle,
         tombstone=max(lives.access_token, 2 * lives.cache),
+        metrics=open_.metrics,
     )
+
+
+def health_check(open_: Resources) -> HealthCheck:
+    """Wire what says whether the service has what it needs."""
+    return HealthCheck(db=open_.db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names()))
 
 
 def rate_limiter(open_: Resources) -> RateLimiter:

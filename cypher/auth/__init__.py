@@ -22,6 +22,7 @@ from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.token_blacklist import TokenBlacklist
 from cypher.auth.tokens import Tokens
+from cypher.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Services:
     incidents: Incidents
     activity: Activity
     rate_limits: RateLimits
+    metrics: Metrics
 
     @property
     def token_blacklist(self) -> TokenBlacklist:

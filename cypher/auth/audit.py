@@ -17,6 +17,7 @@ from cypher.auth.source import Source
 from cypher.clock import Clock, id_at
 from cypher.crypto.blind_index import BlindIndex
 from cypher.errors import TrailRefused, Unavailable
+from cypher.metrics import Metrics
 from cypher.postgres import Database, QueryFailed
 from cypher.repositories import Repositories
 from cypher.repositories.audit import AuditEntry
@@ -42,8 +43,9 @@ class Emergency(msgspec.Struct, frozen=True, kw_only=True):
 class Audit:
     """The one way into `audit_logs`."""
 
-    def __init__(self, clock: Clock, index: BlindIndex) -> None:
+    def __init__(self, clock: Clock, index: BlindIndex, metrics: Metrics | None = None) -> None:
         self._clock = clock
+        self._unrecorded = (metrics or Metrics()).unrecorded
         self._index = index
         self._held = Coalescer()
         self.lost = 0  #: how often something happened that could not be recorded before the process ended
@@ -81,6 +83,7 @@ class Audit:
             request_id=source.request_id if source else None,
         )
         logger.critical("done without the audit trail: %s", msgspec.json.encode(told).decode())
+        self._unrecorded.labels("emergency").inc()
         self._held.add(happening, source, now)
 
     async def flush(self, db: Database[Repositories]) -> None:
@@ -106,6 +109,7 @@ class Audit:
         if self.held:
             logger.error("%d failures could not be recorded in the audit trail", self.held)
             self.lost += self.held
+            self._unrecorded.labels("lost").inc(self.held)
 
     async def _insert(self, repos: Repositories, several: Sequence[Counted]) -> None:
         try:
@@ -114,6 +118,7 @@ class Audit:
             await repos.audit.insert_entries(entries, secrets)
         except QueryFailed as exc:
             logger.error("the audit trail takes no entry: %s", exc)
+            self._unrecorded.labels("refused").inc()
             raise TrailRefused from exc
 
     def _entry(self, counted: Counted) -> AuditEntry:

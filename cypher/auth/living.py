@@ -13,6 +13,7 @@ from cypher.auth.types import AccessClaims, SessionView
 from cypher.clock import Clock
 from cypher.ephemeral.session_cache import SessionCache, SessionDocument, Tombstone
 from cypher.errors import AccessTokenEnded, KeysUnavailable, RedisUnavailable, SessionExpired
+from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session, TouchedSession
@@ -38,6 +39,7 @@ class LivingSessions:
         clock: Clock,
         idle: timedelta,
         tombstone: timedelta,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._cache = cache
@@ -45,6 +47,8 @@ class LivingSessions:
         self._idle = idle
         self._unwritten = min(UNWRITTEN, idle / 10)
         self._tombstone = tombstone
+        self._metrics = metrics
+        self._hits, self._misses, self._away = (metrics.lookups.labels(result) for result in ("hit", "miss", "away"))
         self._loads = SharedLookups(self._touch, most=LOADED_TOGETHER, turns=LOADS)
 
     async def view(self, claims: AccessClaims) -> SessionView:
@@ -73,7 +77,13 @@ class LivingSessions:
         Raises RedisUnavailable when a cached answer may live on for some seconds: the caller must not say that
         the sessions have ended.
         """
-        await self._cache.bury(session_ids, self._tombstone)
+        began = self._clock.monotonic()
+        try:
+            await self._cache.bury(session_ids, self._tombstone)
+        except RedisUnavailable:
+            self._metrics.unconfirmed.inc()
+            raise
+        self._metrics.revocations.observe(self._clock.monotonic() - began)
 
     async def read_again(self, session_id: UUID) -> None:
         """Make every instance read the session anew; call it after the commit that changed it or ended a token."""
@@ -83,7 +93,12 @@ class LivingSessions:
         try:
             cached = await self._cache.get(session_id)
         except RedisUnavailable:
+            self._away.inc()
             return await self._load(session_id)
+        if cached is None:
+            self._misses.inc()
+        else:
+            self._hits.inc()
         if isinstance(cached, Tombstone):
             raise SessionExpired
         if cached is not None:

@@ -26,6 +26,7 @@ from cypher.crypto.fake import fake_record
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.ephemeral.flows import FlowStore
 from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCredentials
+from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.users import LoginRecord
@@ -63,7 +64,9 @@ class Login:
         attempts: LoginLimits,
         devices: KnownDevices,
         flow_lifetime: timedelta,
+        metrics: Metrics,
     ) -> None:
+        self._logins = metrics.logins
         self._db = db
         self._flows = flows
         self._opaque = opaque
@@ -173,6 +176,7 @@ class Login:
         return await self._new.hand_over(new, read_at=read_at)
 
     def _record_refusal(self, pending: PendingLogin, reason: str, source: Source) -> None:
+        self._logins.labels(reason, *AMR_PASSWORD).inc()
         failed = Happening(
             event=Event.LOGIN_FAILED,
             outcome=Outcome.FAILURE,

@@ -27,6 +27,7 @@ from cypher.errors import (
     RedisUnavailable,
     ValidationFailed,
 )
+from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
@@ -49,7 +50,9 @@ class SecondStep:
         audit: Audit,
         clock: Clock,
         flow_lifetime: timedelta,
+        metrics: Metrics,
     ) -> None:
+        self._logins = metrics.logins
         self._db = db
         self._flows = flows
         self._factor = factor
@@ -91,8 +94,10 @@ class SecondStep:
             outcome = await self._decide(begun, presented, source, trust_device=trust_device)
         except (AccountDisabled, AccountLocked) as exc:
             self._record_refusal(begun, exc.code, source)
+            self._count_refusal(begun, exc.code, method)
             raise
         if isinstance(outcome, MfaFailed | FactorLocked):
+            self._count_refusal(begun, outcome.code, method)
             raise outcome
         with suppress(RedisUnavailable):  # without this it cannot finish again either: see `require_unfinished`
             await self._flows.take(KIND, mfa_token, BegunLogin)
@@ -116,6 +121,10 @@ class SecondStep:
             if session is None:
                 return await self._new.insert(repos, begun, amr, source, trust_device=trust_device)
             return await self._renewals.renew(repos, session, amr, source)
+
+    def _count_refusal(self, begun: BegunLogin, code: str, method: Method) -> None:
+        if begun.authenticated_at is None:
+            self._logins.labels(code, method).inc()
 
     def _record_refusal(self, begun: BegunLogin, reason: str, source: Source) -> None:
         refused = Happening(

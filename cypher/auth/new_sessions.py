@@ -13,6 +13,7 @@ from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
 from cypher.auth.types import Authenticated, aal_of
 from cypher.errors import FlowExpired
+from cypher.metrics import Metrics
 from cypher.repositories import Repositories
 from cypher.repositories.refresh_tokens import TokenMetadata
 from cypher.repositories.sessions import Session
@@ -47,7 +48,9 @@ class NewSessions:
         devices: KnownDevices,
         audit: Audit,
         limits: SessionLimits,
+        metrics: Metrics,
     ) -> None:
+        self._logins = metrics.logins
         self._access = access
         self._living = living
         self._devices = devices
@@ -102,6 +105,8 @@ class NewSessions:
         `read_at` is a moment before the session was read.
         """
         session = new.session
+        # What was proven last: the password, or a factor after it.
+        self._logins.labels("success", session.amr[-1]).inc()
         await self._living.remember(session, read_at=read_at)
         return Authenticated(
             session=view_of(session),

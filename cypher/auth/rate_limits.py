@@ -11,14 +11,18 @@ from cypher.ephemeral.decisions import Decision, Hit
 from cypher.ephemeral.local_windows import LocalWindows
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.errors import RateLimited
+from cypher.metrics import Metrics
 from cypher.settings import Limit
 
 
 class RateLimits:
     """The settings applied to a limiter. What is off is not counted."""
 
-    def __init__(self, *, limiter: RateLimiter, config: LimitsConfig, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, *, limiter: RateLimiter, config: LimitsConfig, audit: Audit, clock: Clock, metrics: Metrics | None = None
+    ) -> None:
         self._limiter = limiter
+        self._refusals = (metrics or Metrics()).refusals
         self._config = config
         self._audit = audit
         self._bad_tokens = LocalWindows(clock)
@@ -74,6 +78,7 @@ class RateLimits:
                 event=Event.RATE_LIMITED, outcome=Outcome.FAILURE, reason=category.value, username=username
             )
             self._audit.record_failure(refused, source)
+        self._refusals.labels(category.value).inc()
         raise RateLimited(
             policy=category.policy, limit=limit.hits, window=limit.window, retry_after=decision.retry_after
         )

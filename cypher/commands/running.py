@@ -5,17 +5,19 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 import uvloop
 from rich.table import Column
 
 from cypher.app import Resources, resources
+from cypher.client import CypherClientError
 from cypher.clock import SystemClock
 from cypher.config import Config, load
 from cypher.embedded import Embedded, complete
-from cypher.errors import OperatorError
+from cypher.errors import CypherError, OperatorError
+from cypher.postgres import QueryFailed
 
 T = TypeVar("T")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the object that programs read.")]
@@ -52,6 +54,28 @@ def run(work: Awaitable[T]) -> T:
         return await work
 
     return uvloop.run(awaited())
+
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Turn what goes wrong inside the block into one sentence and an exit status."""
+    try:
+        yield
+    except CypherError as exc:
+        _refuse(str(exc) or exc.message())
+    except CypherClientError as exc:
+        _refuse(str(exc))
+    except QueryFailed as exc:
+        _refuse(
+            f"PostgreSQL refuses a query ({exc}). Was this database's schema changed since `cypher migrate` made it?"
+        )
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"cypher: {sentence}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -60,6 +60,7 @@ class Config:
     recovery: RecoveryConfig
     embedded_path: Path
     log: LogConfig
+    metrics_folder: Path | None = None  #: where workers share what they count; set for them, by no setting
 
 
 def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from cypher.settings import SettingsReader, bracketed
@@ -22,6 +23,8 @@ class HttpConfig:
     allowed_origins: frozenset[str]
     trusted_proxies: tuple[Network, ...]
     access_token_audience: str
+    shutdown_delay: timedelta = timedelta(seconds=2)  #: between being ready no more and accepting no more
+    is_shared: bool = False  #: whether other processes of ours listen on the same port; set for workers, by no setting
 
 
 def read_http(read: SettingsReader) -> HttpConfig:
@@ -34,6 +37,7 @@ def read_http(read: SettingsReader) -> HttpConfig:
         allowed_origins=_allowed_origins(read),
         trusted_proxies=_networks(read),
         access_token_audience=read.text("ACCESS_TOKEN_AUDIENCE") or origin,
+        shutdown_delay=read.seconds("SHUTDOWN_DELAY_SECONDS", 2, low=0, high=60),
     )
 
 

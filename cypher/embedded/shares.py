@@ -50,6 +50,7 @@ class Embedded:
         self._place = place
         self._share: int | None = None
         self.holds_postgres = False  #: whether PostgreSQL is one of the servers of this share
+        self._holds_redis = False
 
     @classmethod
     def start(cls, path: Path, *, needs_postgres: bool = True, needs_redis: bool = True) -> Self:
@@ -67,10 +68,19 @@ class Embedded:
                     embedded.holds_postgres = True
                 if needs_redis:
                     valkey.start(embedded._place)
+                    embedded._holds_redis = True
                 undo.pop_all()
         except OSError as exc:
             raise OperatorError(f"The embedded servers cannot use {path}: {exc}.") from exc
         return embedded
+
+    def inherited(self) -> "Embedded":
+        """Join the same servers after a fork, with a share of this process's own: this one is its parent's."""
+        joined = Embedded.start(self.path, needs_postgres=self.holds_postgres, needs_redis=self._holds_redis)
+        if self._share is not None:
+            os.close(self._share)
+            self._share = None
+        return joined
 
     def stop(self) -> None:
         """Give the share back; a second call does nothing."""

@@ -9,6 +9,7 @@ from cypher.auth.session_review import SessionReview
 from cypher.auth.trail import AuditTrail
 from cypher.maintenance.asked_reencryption import AskedReencryption
 from cypher.maintenance.key_custody import KeyCustody
+from cypher.maintenance.measuring import Measuring
 from cypher.maintenance.proof import TrailProof
 
 
@@ -24,6 +25,7 @@ class Operations:
     sessions: SessionReview
     trail: AuditTrail
     proof: TrailProof
+    measuring: Measuring
 
     async def stop(self) -> None:
         """Let what must not be broken off come to its end, and break off the rest."""

@@ -1,12 +1,11 @@
 """Puts routes, middleware and what they use together into one application."""
 
-import asyncio
-
 from aiohttp import web
 
 from cypher.auth import Services
 from cypher.config import Config
-from cypher.web.keys import DOCUMENT, DRAINING, HTTP, PAGE, REGISTRATION, SERVICES
+from cypher.web.draining import Draining
+from cypher.web.keys import DOCUMENT, DRAINING, HTTP, METRICS, PAGE, REGISTRATION, SERVICES
 from cypher.web.middlewares import frame
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.publish import published
@@ -19,7 +18,8 @@ def make_web_app(services: Services, config: Config) -> web.Application:
     app[SERVICES] = services
     app[HTTP] = config.http
     app[REGISTRATION] = config.registration
-    app[DRAINING] = asyncio.Event()
+    app[DRAINING] = Draining()
+    app[METRICS] = services.metrics
     app[DOCUMENT], app[PAGE] = published(describe(ROUTES))
     serve_table(app, ROUTES)
     return app

@@ -1,6 +1,5 @@
 """What the application and a request carry, by typed key."""
 
-import asyncio
 from typing import Literal
 from uuid import UUID
 
@@ -9,6 +8,8 @@ from aiohttp import web
 from cypher.auth import Services
 from cypher.config import HttpConfig
 from cypher.maintenance.operations import Operations
+from cypher.metrics import Metrics
+from cypher.web.draining import Draining
 from cypher.web.stored import StoredAnswer
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
@@ -16,11 +17,13 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations", Operations)
 HTTP: web.AppKey[HttpConfig] = web.AppKey("http", HttpConfig)
 REGISTRATION: web.AppKey[Literal["open", "closed"]] = web.AppKey("registration")
-#: Set as soon as the service is about to stop: it is no longer ready, and still answers.
-DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+#: Announced as soon as the service is about to stop: it is no longer ready, and still answers.
+DRAINING: web.AppKey[Draining] = web.AppKey("draining", Draining)
 #: The description of the HTTP interface, for programs and for people.
 DOCUMENT: web.AppKey[StoredAnswer] = web.AppKey("document", StoredAnswer)
 PAGE: web.AppKey[StoredAnswer] = web.AppKey("page", StoredAnswer)
+
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 #: The service token of an operator; set by the guard of their listener.

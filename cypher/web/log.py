@@ -1,9 +1,10 @@
 """One line for each request, and the place of an unexpected failure: never a value that was sent."""
 
 import logging
-import traceback
 
 from aiohttp import web
+
+from cypher.logs import describe
 
 logger = logging.getLogger("cypher.web")
 
@@ -21,16 +22,14 @@ def route_of(request: web.Request) -> tuple[str, str]:
 def log_answer(route: tuple[str, str], status: int, *, code: str | None, seconds: float, request_id: str) -> None:
     """Log one request."""
     if logger.isEnabledFor(logging.INFO):
-        logger.info("%s %s %d %s %.1f ms %s", *route, status, code or "-", seconds * 1000, request_id)
+        method, path = route
+        fields = {"method": method, "route": path, "status": status, "code": code}
+        fields |= {"milliseconds": round(seconds * 1000, 1), "request_id": request_id}
+        line = (method, path, status, code or "-", seconds * 1000, request_id)
+        logger.info("%s %s %d %s %.1f ms %s", *line, extra={"event": "request", "fields": fields})
 
 
 def log_failure(error: BaseException, request_id: str) -> None:
     """Log where an unexpected error was raised and its type; its text may hold values of the request or of a row."""
-    logger.error("unexpected %s in request %s", _describe(error), request_id)
-
-
-def _describe(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    places = " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames[-8:])
-    cause = error.__cause__ or error.__context__
-    return f"{type(error).__qualname__} at {places}" + (f" from {type(cause).__qualname__}" if cause else "")
+    fields = {"request_id": request_id}
+    logger.error("unexpected %s in request %s", describe(error), request_id, extra={"fields": fields})

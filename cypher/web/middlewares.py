@@ -13,7 +13,7 @@ from cypher.web.cors import answer_preflight, is_preflight, share
 from cypher.web.endpoint import Handler
 from cypher.web.errors import answer_error, translated
 from cypher.web.head import require_sound_head, wants_another_protocol
-from cypher.web.keys import REQUEST_ID, SERVICES
+from cypher.web.keys import DRAINING, METRICS, REQUEST_ID, SERVICES
 from cypher.web.limits import limited
 from cypher.web.log import log_answer, log_failure, route_of
 from cypher.web.routes import TABLE, Route
@@ -29,14 +29,22 @@ async def frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     loop = asyncio.get_running_loop()
     started = loop.time()
     request_id = request[REQUEST_ID] = request_id_of(request)
-    response, code = await _answered(request, handler, request_id)
+    draining = request.app[DRAINING]
+    draining.begin()
+    try:
+        response, code = await _answered(request, handler, request_id)
+    finally:
+        draining.end()
     response.headers[REQUEST_ID_HEADER] = request_id
     share(request, response)
-    if wants_another_protocol(request) or (request.body_exists and not request.content.at_eof()):
-        # Nobody has read the body, or it broke off: what follows on this connection cannot be trusted to be a
-        # request.
+    last = draining.announced or wants_another_protocol(request)
+    if last or (request.body_exists and not request.content.at_eof()):
+        # The next request is for somebody else; or nobody has read the body, or it broke off: what follows on this
+        # connection cannot be trusted to be a request.
         response.force_close()
-    log_answer(route_of(request), response.status, code=code, seconds=loop.time() - started, request_id=request_id)
+    route, seconds = route_of(request), loop.time() - started
+    request.app[METRICS].count_request(*route, response.status, seconds)
+    log_answer(route, response.status, code=code, seconds=seconds, request_id=request_id)
     return response
 
 

@@ -43,6 +43,7 @@ class Needs(Enum):
     #: On the operators' listener `operators/guard.py` asks, before the handler.
     SEE_PEOPLE = "service token with the scope viewer or operator"
     SEE_KEYS = "service token with the scope viewer or key_custodian"
+    SEE_METRICS = "service token with the scope viewer, but on the same machine none"
     OPERATOR = "service token with the scope operator"
     AUDITOR = "service token with the scope auditor"
     KEY_CUSTODIAN = "service token with the scope key_custodian"
@@ -52,6 +53,7 @@ class Needs(Enum):
 SCOPES: dict[Needs, tuple[Scope, ...]] = {
     Needs.INTROSPECT: (Scope.INTROSPECT,),
     Needs.SEE_PEOPLE: (Scope.VIEWER, Scope.OPERATOR),
+    Needs.SEE_METRICS: (Scope.VIEWER,),
     Needs.SEE_KEYS: (Scope.VIEWER, Scope.KEY_CUSTODIAN),
     Needs.OPERATOR: (Scope.OPERATOR,),
     Needs.AUDITOR: (Scope.AUDITOR,),

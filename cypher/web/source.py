@@ -46,6 +46,13 @@ def bearer_of(request: web.Request) -> str:
     return found[1]
 
 
+def is_on_this_machine(request: web.Request) -> bool:
+    """Tell whether a program on the same machine asks for itself: a proxy there asks for somebody else."""
+    peer = address_of((request.remote or "").partition("%")[0])
+    is_forwarded = any(name in request.headers for name in (hdrs.FORWARDED, FORWARDED_FOR))
+    return peer is not None and peer.is_loopback and not is_forwarded
+
+
 def source_of(request: web.Request) -> Source:
     """Return where this request comes from, through `TRUSTED_PROXIES` only."""
     forwarded = request.headers.getall(FORWARDED_FOR, ())

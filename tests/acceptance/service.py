@@ -184,6 +184,8 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "POSTGRES_POOL_MAX": "10",
         # What is about operators starts their listener itself, on a port that is free.
         "ADMIN_PORT": "off",
+        # Nobody balances here.
+        "SHUTDOWN_DELAY_SECONDS": "0",
         **NO_LIMITS,
     }
     return {name: value for name, value in settings.items() if value}

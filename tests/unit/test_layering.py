@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "operator_errors", "clock", "shared_lookups", "signals", "__version__"},
+    {"errors", "operator_errors", "clock", "metrics", "shared_lookups", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
     {"postgres", "postgres_keys", "redis_client", "redis_scripts", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
@@ -25,7 +25,9 @@ LAYERS = (
         "trail",
         "operating",
         "listening",
+        "starting",
         "serving",
+        "workers",
         "moving",
         "cli",
         "commands",
@@ -51,11 +53,14 @@ BESIDE = {
     ("serving", "app"),
     ("serving", "listening"),
     ("serving", "operating"),
+    ("serving", "starting"),
+    ("starting", "app"),
+    ("starting", "listening"),
+    ("starting", "trail"),
     ("moving", "app"),
     ("demo", "app"),
     ("commands", "app"),
     ("commands", "operating"),
-    ("serving", "trail"),
     ("trail", "app"),
     ("operating", "trail"),
     ("trail", "checkpoint_sinks"),
@@ -70,7 +75,9 @@ BESIDE = {
     ("cli", "demo"),
     ("cli", "embedded"),
     ("commands", "moving"),
-    ("cli", "serving"),
+    ("commands", "listening"),
+    ("commands", "serving"),
+    ("commands", "workers"),
     ("__main__", "cli"),
 }
 #: The client is another program that happens to be shipped with the service: it knows nothing of its inside.
@@ -86,6 +93,7 @@ ONLY_IN = {
     "jwt": ("auth/access_tokens.py",),
     "opaque_ke_py": ("auth/opaque.py", "client/opaque.py"),
     "precis_i18n": ("auth/usernames.py",),
+    "prometheus_client": ("metrics.py",),
     # Blocking: yoyo needs it to migrate, and a key store is used from threads.
     "psycopg": ("migrate.py", "postgres_keys.py"),
     "pyotp": ("auth/totp.py",),

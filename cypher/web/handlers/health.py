@@ -26,7 +26,7 @@ async def live(request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """GET /health/ready: whether the service may be sent requests."""
     health = await request.app[SERVICES].health.check()
-    status = readiness(health, draining=request.app[DRAINING].is_set())
+    status = readiness(health, draining=request.app[DRAINING].announced)
     body = Readiness(
         status=status, postgres=health.postgres, redis=health.redis, migrations=health.migrations, keys=health.keys
     )

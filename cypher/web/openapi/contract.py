@@ -23,6 +23,7 @@ BY_NEED: dict[Needs, Kinds] = {
     Needs.INTROSPECT: (errors.Unauthenticated, errors.InsufficientScope),
     Needs.SEE_PEOPLE: BY_GUARD,
     Needs.SEE_KEYS: BY_GUARD,
+    Needs.SEE_METRICS: BY_GUARD,
     Needs.OPERATOR: BY_GUARD,
     Needs.AUDITOR: BY_GUARD,
     Needs.KEY_CUSTODIAN: BY_GUARD,

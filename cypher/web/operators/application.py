@@ -1,6 +1,5 @@
 """Puts the operators' routes, the guard and what both use together into one application."""
 
-import asyncio
 from dataclasses import replace
 
 from aiohttp import web
@@ -8,7 +7,8 @@ from aiohttp import web
 from cypher.auth import Services
 from cypher.config import Config
 from cypher.maintenance.operations import Operations
-from cypher.web.keys import DOCUMENT, DRAINING, HTTP, OPERATIONS, PAGE, SERVICES
+from cypher.web.draining import Draining
+from cypher.web.keys import DOCUMENT, DRAINING, HTTP, METRICS, OPERATIONS, PAGE, SERVICES
 from cypher.web.middlewares import frame
 from cypher.web.openapi.describe import describe
 from cypher.web.openapi.publish import published
@@ -35,7 +35,8 @@ def make_operators_app(services: Services, operations: Operations, config: Confi
     app[OPERATIONS] = operations
     # Pages of no origin may call here, whatever ALLOWED_ORIGINS says.
     app[HTTP] = replace(config.http, allowed_origins=frozenset())
-    app[DRAINING] = asyncio.Event()
+    app[DRAINING] = Draining()
+    app[METRICS] = services.metrics
     app[DOCUMENT], app[PAGE] = published(describe(ROUTES, title=TITLE, about=DESCRIPTION))
     serve_table(app, ROUTES)
     return app

@@ -2,7 +2,7 @@
 
 from cypher.postgres import MAINTENANCE_SECONDS
 from cypher.web.handlers import description, health
-from cypher.web.operators.handlers import audit, keys, rate_limits, reencryption, sessions, users
+from cypher.web.operators.handlers import audit, keys, metrics, rate_limits, reencryption, sessions, users
 from cypher.web.routes import Counted, Exempt, Needs, Route
 
 #: Whoever guesses at tokens is limited, whoever holds a good one never: at night nobody waits for a window to end.
@@ -35,6 +35,7 @@ ROUTES = (
     Route("POST", "/admin/v1/keys/{key_id}/destroy", keys.destroy, Needs.KEY_CUSTODIAN, LIMIT, PATIENT),
     Route("GET", "/admin/v1/reencryption", reencryption.show, Needs.SEE_KEYS, LIMIT, PATIENT),
     Route("POST", "/admin/v1/reencryption", reencryption.start, Needs.KEY_CUSTODIAN, LIMIT, PATIENT),
+    Route("GET", "/metrics", metrics.show, Needs.SEE_METRICS, LIMIT),
     Route("GET", "/openapi.json", description.document, Needs.NOTHING, Counted.DEFAULT),
     Route("GET", "/docs", description.page, Needs.NOTHING, Counted.DEFAULT),
     Route("GET", "/health/live", health.live, Needs.NOTHING, Exempt.PROBE),

@@ -49,6 +49,7 @@ from cypher.config.limits import Category, LimitsConfig
 from cypher.config.operators import OperatorsConfig
 from cypher.config.recovery import RecoveryConfig
 from cypher.errors import InsufficientScope, NotFound, RateLimited, Unauthenticated
+from cypher.metrics import Metrics
 from cypher.repositories.devices import Device, DeviceInfo
 from cypher.repositories.factors import EnrolledFactors
 from cypher.web.server import WebServer
@@ -322,6 +323,7 @@ class Fakes:
 
     def services(self) -> Services:
         parts = SimpleNamespace(
+            metrics=Metrics(),
             registration=SimpleNamespace(start=self.start_registration, finish=self.finish_registration),
             login=SimpleNamespace(start=self.start_login, finish=self.finish_login),
             second_step=SimpleNamespace(finish=self.finish_second_step),

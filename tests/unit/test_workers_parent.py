@@ -1,0 +1,75 @@
+"""A parent and its workers: who dies is replaced, later each time; who does not end is killed. No service here."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.processes import ROOT
+
+SCRIPT = """
+import logging, signal, sys
+from cypher import workers
+
+def work(number, link, is_first):
+    assert is_first is (number == 0)
+    {work}
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+workers.STOP_SECONDS = {patience}
+sys.exit(workers.Workers(2, work, lambda: print("all serve", flush=True), delay_seconds=0).run())
+"""
+
+
+@contextmanager
+def parent(work: str, patience: float = 0.2) -> Iterator["subprocess.Popen[str]"]:
+    """Run a parent whose workers do this."""
+    command = [sys.executable, "-u", "-c", SCRIPT.format(work=work, patience=patience)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_who_dies_again_and_again_comes_back_later_each_time() -> None:
+    with parent("if number: sys.exit(3)\n    link.send(b'r')\n    signal.pause()") as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    ends = "worker 1 has ended (status 3); the next one comes in"
+    assert lines == [f"{ends} 0 s\n", f"{ends} 1 s\n", f"{ends} 2 s\n"]
+
+
+def test_when_the_first_never_serves_its_end_is_the_end_of_all() -> None:
+    with parent("sys.exit(3)") as process:
+        assert process.wait(20) == 1
+        assert process.stdout
+        assert process.stdout.read() == ""
+
+
+def test_who_does_not_end_is_killed() -> None:
+    work = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    link.send(b'r')\n    signal.sigwait([signal.SIGUSR1])"
+    with parent(work) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "all serve\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_asked_twice_it_hurries_them() -> None:
+    work = (
+        "signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))\n"
+        "    signal.signal(signal.SIGQUIT, lambda *_: sys.exit(0))\n"
+        "    link.send(b'r')\n    while True: signal.pause()"
+    )
+    with parent(work, patience=60) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "all serve\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            while process.poll() is None and process.stdout.readline() != "asked\n":
+                pass
+        assert process.wait(20) == 0
