@@ -32,10 +32,10 @@ ROLES = ("postgres", "cypher_test", "cypher_test_owner")
 SETTINGS = {"unix_socket_directories": "", "fsync": "off", "max_connections": "200"}
 
 
-def require_debian(*programs: Path) -> None:
-    """Skip where Debian's packages are not installed."""
-    if not all(program.exists() for program in programs):
-        pytest.skip("Debian's servers are missing: apt-get install postgresql-15 pgbouncer")
+def require_debian(package: str, program: Path) -> None:
+    """Skip where one of Debian's packages is not installed."""
+    if not program.exists():
+        pytest.skip(f"{program} is missing: apt-get install {package}")
 
 
 def _as_postgres() -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Postgres:
 @contextmanager
 def server() -> Iterator[Postgres]:
     """Run one server, with nothing in it."""
-    require_debian(BINARIES / "postgres")
+    require_debian("postgresql-15", BINARIES / "postgres")
     with private_folder() as folder:
         folder.chmod(0o711)
         made = Postgres(_folder_of_postgres(folder / "one"), HOST, _free_port())
@@ -146,7 +146,7 @@ class PgBouncer:
 @contextmanager
 def pgbouncer(postgres: Postgres, **settings: str) -> Iterator[PgBouncer]:
     """Run PgBouncer in transaction mode before a server."""
-    require_debian(PGBOUNCER)
+    require_debian("pgbouncer", PGBOUNCER)
     port = _free_port()
     folder = _folder_of_postgres(postgres.folder.parent / f"pgbouncer-{port}")
     given = {
@@ -186,9 +186,12 @@ def with_database(config: PostgresConfig, admin: Postgres) -> PostgresConfig:
 
 
 def main(*command: str) -> int:
-    with server() as postgres, pgbouncer(postgres) as pooler:
-        named = {"CYPHER_TEST_POSTGRES": postgres.admin, "CYPHER_TEST_POOLER": f"{pooler.host}:{pooler.port}"}
-        return subprocess.run(command, env={**os.environ, **named}, check=False).returncode
+    try:
+        with server() as postgres, pgbouncer(postgres) as pooler:
+            named = {"CYPHER_TEST_POSTGRES": postgres.admin, "CYPHER_TEST_POOLER": f"{pooler.host}:{pooler.port}"}
+            return subprocess.run(command, env={**os.environ, **named}, check=False).returncode
+    except pytest.skip.Exception as missing:
+        sys.exit(str(missing))
 
 
 if __name__ == "__main__":
