@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 THROUGH_PGBOUNCER = tests/integration/test_postgres.py $(addprefix tests/acceptance/test_, login.py tokens.py \
-	instances.py second_factor.py faults.py postgres_key_store.py move_store.py keys_under_load.py audit_service.py)
+	instances.py second_factor.py faults.py postgres_key_store.py move_store.py)
 
 .PHONY: run test test-all check bench
 
