@@ -1,5 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
+THROUGH_PGBOUNCER = tests/integration/test_postgres.py $(addprefix tests/acceptance/test_, login.py tokens.py \
+	instances.py second_factor.py faults.py postgres_key_store.py move_store.py)
 
 .PHONY: run test test-all check bench
 
@@ -9,9 +11,12 @@ run: .venv/ready
 test: .venv/ready tests/node/node_modules
 	$(BIN)/pytest -n 2 -m "not slow"
 
-# The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests.
+# The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests; then, on several machines, what is
+# seen over HTTP: a cluster of six Valkey processes, and what asks most of PostgreSQL through PgBouncer.
 test-all: test
 	.ci/with-debian-servers $(BIN)/pytest -n 2
+	$(BIN)/python -m tests.redis_topologies cluster $(BIN)/pytest -n 2 -m "not slow" tests/acceptance
+	$(BIN)/python -m tests.postgres_topologies $(BIN)/pytest -n 2 -m "not slow" $(THROUGH_PGBOUNCER)
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

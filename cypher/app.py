@@ -63,6 +63,7 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         # Of few connections, apart from the requests': who seals holds one of those while uses are reserved here.
         uncoded = await Database.open(replace(config.postgres, pool_max=2), DeploymentOnly.over)
         closing.push_async_callback(uncoded.close)
+        await uncoded.require_limits()
         password = required_password(config)
         ring = await open_key_ring(uncoded, key_store(config), password, clock, may_create=may_create_keys)
         leases = Leases(uncoded, ring, config.keys.rotation_operations)

@@ -36,6 +36,7 @@ def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> lis
             raise _no_owner(config)  # yoyo would go on without its own tables, and fail somewhere else
         connection.execute(sql.wait_for_others.sql)
         with get_backend(_uri(config)) as backend:
+            backend.connection.prepare_threshold = None
             backend.break_lock()
             applied = _apply(backend)
     # Not beside yoyo's work, whose tables the rights are for; but one at a time as well: racing GRANTs fail.
@@ -178,6 +179,7 @@ def _connected(
             autocommit=True,
             sslmode=config.sslmode or "prefer",
             target_session_attrs="read-write" if len(config.hosts) > 1 else "any",
+            prepare_threshold=None,  # a pool in between would meet statements that another connection has prepared
         )
     except psycopg.OperationalError as exc:
         raise PostgresUnavailable(

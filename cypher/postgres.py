@@ -16,6 +16,7 @@ from asyncpg import Record as Record
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
 from cypher.errors import PostgresUnavailable
+from cypher.postgres_limits import REFUSED_AT_START, EachByItself, Limits, no_limits
 from cypher.sqlfiles import Kind, Query
 
 R = TypeVar("R")
@@ -23,14 +24,6 @@ R = TypeVar("R")
 CLOSE_SECONDS = 5.0
 #: How long a statement may take that nobody waits for at a login: an operator's count of whole tables.
 MAINTENANCE_SECONDS = 600.0
-SERVER_SETTINGS = {
-    "application_name": "cypher",
-    "idle_in_transaction_session_timeout": "5000",
-    # The conditional statements rely on seeing the newest row after waiting for it.
-    "default_transaction_isolation": "read committed",
-    # Intervals of days must not depend on somebody's daylight saving.
-    "TimeZone": "UTC",
-}
 
 #: Classes of SQLSTATE that pass: connection, authorization, resources, operator intervention, system.
 PASSING_CLASSES = ("08", "28", "53", "57", "58")
@@ -60,7 +53,7 @@ class Executor:
 
     __slots__ = ("_connection", "failed")
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy") -> None:
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy | EachByItself") -> None:
         self._connection = connection
         self.failed = False  #: whether a query has failed, after which a transaction can only be rolled back
 
@@ -113,6 +106,7 @@ class Database(Generic[R]):
         self._free = asyncio.Semaphore(config.pool_max)
         self.lent, self.most = 0, config.pool_max  #: connections: how many are lent now, and may be
         self._over = over
+        self._limits = Limits.of(config).each_time
 
     @classmethod
     async def open(cls, config: PostgresConfig, over: Callable[[Executor], R]) -> "Database[R]":
@@ -129,11 +123,9 @@ class Database(Generic[R]):
             max_size=config.pool_max,
             # A second more: the server's own time-out, which ends the statement there too, comes first.
             command_timeout=config.statement_seconds + 1,
-            server_settings=SERVER_SETTINGS
-            | {
-                "statement_timeout": str(round(config.statement_seconds * 1000)),
-                "lock_timeout": str(round(config.lock_seconds * 1000)),
-            },
+            server_settings=Limits.of(config).at_start,
+            # A statement would stay prepared on a connection that is somebody else's by then.
+            statement_cache_size=0 if config.pooled else 100,
             connect=partial(_connect_in_turn, config.connect_seconds),
             reset=_leave_as_it_is,
         )
@@ -150,10 +142,22 @@ class Database(Generic[R]):
     async def ping(self) -> bool:
         """Tell whether PostgreSQL answers."""
         try:
-            async with self._executor() as run:
-                return await run.value(sql.ping) == 1
+            async with self._borrowed() as connection:
+                return await Executor(connection).value(sql.ping) == 1
         except PostgresUnavailable:
             return False
+
+    async def require_limits(self) -> None:
+        """Raise OperatorError where a pooler in between refuses the time-outs, or drops them."""
+        try:
+            async with self._borrowed() as connection:
+                kept = self._limits or await Executor(connection).value(sql.has_limits)
+        except PostgresUnavailable as exc:
+            if getattr(exc.__cause__, "sqlstate", None) != REFUSED_AT_START:
+                raise
+            kept = False
+        if not kept:
+            raise no_limits()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[R]:
@@ -161,8 +165,8 @@ class Database(Generic[R]):
 
         Raises PostgresUnavailable when there is none, or no answer, in time.
         """
-        async with self._executor() as run:
-            yield self._over(run)
+        async with self._borrowed() as connection:
+            yield self._over(Executor(EachByItself(connection, self._limits) if self._limits else connection))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[R]:
@@ -170,12 +174,15 @@ class Database(Generic[R]):
 
         PostgresUnavailable at the end means that nobody knows whether it was committed.
         """
-        async with self._executor() as run:
-            transaction = run._connection.transaction(isolation="read_committed")
+        async with self._borrowed() as connection:
+            run, transaction = Executor(connection), connection.transaction(isolation="read_committed")
             with _Translated("BEGIN"):
                 await transaction.start()
             done = False
             try:
+                if self._limits:
+                    with _Translated("SET LOCAL"):
+                        await connection.execute(self._limits)
                 yield self._over(run)
                 if run.failed:
                     # Somebody has swallowed the error. PostgreSQL would answer COMMIT with a silent rollback.
@@ -188,13 +195,13 @@ class Database(Generic[R]):
                 await transaction.commit()
 
     @asynccontextmanager
-    async def _executor(self) -> AsyncIterator[Executor]:
+    async def _borrowed(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy]":
         await self._take_place()
         self.lent += 1
         try:
             connection = await self._connect()
             try:
-                yield Executor(connection)
+                yield connection
             except PostgresUnavailable as exc:
                 if getattr(exc.__cause__, "sqlstate", None) in STALE_STATES:
                     await self._pool.expire_connections()

@@ -1,7 +1,8 @@
 """Real servers for every test: one PostgreSQL and one Valkey for the whole run, one database for each test.
 
 The servers are embedded ones under a folder of this run, or those that CYPHER_TEST_POSTGRES (a superuser's URL) and
-CYPHER_TEST_REDIS (as REDIS_URL), or one of the two, name. Workers of pytest-xdist share them.
+CYPHER_TEST_REDIS (as REDIS_URL), or one of the two, name. Workers of pytest-xdist share them. CYPHER_TEST_POOLER
+(host:port) names a pooler in transaction mode before that PostgreSQL, through which each test then reaches its own.
 """
 
 import fcntl
@@ -161,6 +162,14 @@ def template(servers: Servers) -> str:
     return _template(run)
 
 
+def _reached(config: PostgresConfig) -> PostgresConfig:
+    """Return how a test reaches its database."""
+    if "CYPHER_TEST_POOLER" not in os.environ:
+        return config
+    host, _, port = os.environ["CYPHER_TEST_POOLER"].rpartition(":")
+    return replace(config, hosts=(host,), port=int(port), pooled=True)
+
+
 @contextmanager
 def _database(servers: Servers, template: str | None) -> Iterator[PostgresConfig]:
     name = f"t_{secrets.token_hex(8)}"
@@ -169,7 +178,7 @@ def _database(servers: Servers, template: str | None) -> Iterator[PostgresConfig
     assert owner
     with servers.superuser() as connection:
         connection.execute(create.format(Identifier(name), Identifier(owner), Identifier(template or "template0")))
-    yield replace(servers.postgres, database=name)
+    yield _reached(replace(servers.postgres, database=name))
     with servers.superuser() as connection:
         connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 

@@ -19,6 +19,7 @@ class PostgresConfig:
     migration_user: str | None = None
     migration_password: Secret | None = None
     sslmode: str | None = None
+    pooled: bool = False  #: whether a pooler in between lends a connection for one transaction only
     pool_max: int = 20
     acquire_seconds: float = 1.0  #: until one of the pool's connections is free
     connect_seconds: float = 2.0
@@ -62,4 +63,5 @@ def _read_server(read: SettingsReader) -> PostgresConfig:
         migration_user=migration_user,
         migration_password=migration_password,
         sslmode=read.choice("POSTGRES_SSLMODE", "", SSL_MODES) or None,
+        pooled=read.choice("POSTGRES_POOLER", "off", ("off", "transaction")) == "transaction",
     )

@@ -172,6 +172,7 @@ def environment_of(postgres, redis, keys: Path) -> dict[str, str]:
         "POSTGRES_PORT": str(postgres.port),
         "POSTGRES_USER": postgres.user,
         "POSTGRES_DB": postgres.database,
+        "POSTGRES_POOLER": "transaction" if postgres.pooled else "",
         "POSTGRES_PASSWORD": postgres.password.reveal() if postgres.password else "",
         "POSTGRES_MIGRATION_USER": postgres.migration_user or "",
         "POSTGRES_MIGRATION_PASSWORD": postgres.migration_password.reveal() if postgres.migration_password else "",

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 CHEAP = ("--scenario", "codec:64 B, 1 key", "--scenario", "cache:miss", "--duration", "0", "--rounds", "1")
 
 
-def bench(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def bench(folder: Path, *arguments: str, module: str = "bench") -> "subprocess.CompletedProcess[str]":
     """Run it where no `.env` and no `.cypher` are."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "bench", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -58,3 +58,13 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path) -> None:
         assert ran.returncode == 2
         assert ran.stderr.startswith(sentence)
         assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_shares_of_a_login_are_told_for_each_server(tmp_path: Path) -> None:
+    ran = bench(tmp_path, "32", module="bench.shares")
+    assert ran.returncode == 0, ran.stderr
+    told = dict(line.split() for line in ran.stdout.splitlines()[1:])
+    assert ran.stdout.startswith("32 logins")
+    assert all(float(told[name]) > 0 for name in ("service_cpu_s", "postgres_cpu_s", "redis_cpu_s", "wal_bytes"))
+    assert float(told["redis_commands"]) >= 3
