@@ -17,7 +17,7 @@ from cypher.demo import demo as run_demo
 from cypher.embedded import Embedded
 from cypher.errors import CypherError, OperatorError
 from cypher.migrate import create_database, migrate
-from cypher.postgres import QueryFailed
+from cypher.postgres_errors import QueryFailed
 from cypher.settings import bracketed
 from cypher.signals import unwind_on_all
 

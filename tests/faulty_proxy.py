@@ -7,13 +7,16 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
+
+from cypher.config import PostgresConfig
 
 HOST = "127.0.0.1"
 CHUNK = 65_536
 #: Codes in the place of a version with which a client of PostgreSQL first asks for TLS or GSSAPI.
 ASKING = (80_877_103, 80_877_104)
+Place = str | tuple[str, int]
 READY = b"Z\x00\x00\x00\x05I"
 
 
@@ -36,11 +39,11 @@ class Connection:
 
 
 class FaultyProxy:
-    """Listens on a free port of 127.0.0.1 for a server at the socket `path`."""
+    """Listens on a free port of 127.0.0.1 for a server at a socket's path, or at a host and port."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, server: Place) -> None:
         """Do not listen yet; call `open`."""
-        self._path = path
+        self._server = server
         self._listener: asyncio.Server | None = None
         self._passing = asyncio.Event()
         self._seconds_a_byte = 0.0
@@ -50,8 +53,8 @@ class FaultyProxy:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, path: str) -> AsyncIterator[Self]:
-        proxy = cls(path)
+    async def open(cls, server: Place) -> AsyncIterator[Self]:
+        proxy = cls(server)
         await proxy.pass_on()
         try:
             yield proxy
@@ -102,7 +105,9 @@ class FaultyProxy:
             writer.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, server = await asyncio.open_unix_connection(self._path)
+        place = self._server
+        opened = asyncio.open_unix_connection(place) if isinstance(place, str) else asyncio.open_connection(*place)
+        answers, server = await opened
         connection = Connection(writer, server)
         self._connections.add(connection)
         try:
@@ -150,8 +155,8 @@ class Heard:
 class PostgresProxy(FaultyProxy):
     """Also loses the answer to a COMMIT: it reaches the server, and its answer nobody."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
+    def __init__(self, server: Place) -> None:
+        super().__init__(server)
         self._every = 0
         self._left = 0
         self._commits = 0
@@ -169,6 +174,14 @@ class PostgresProxy(FaultyProxy):
         self._left -= 1
         self.lost += 1
         return True
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def before(cls, config: PostgresConfig) -> AsyncIterator[tuple[Self, PostgresConfig]]:
+        """Open one before the server of `config`; yields it and how to get there through it."""
+        host, port = config.hosts[0], config.port
+        async with cls.open(f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)) as proxy:
+            yield proxy, replace(config, hosts=(HOST,), port=proxy.port)
 
     def _listening(self, connection: Connection) -> Heard:
         return _Statements(self, connection)

@@ -17,7 +17,8 @@ from cypher.auth.source import Source
 from cypher.clock import Clock, id_at
 from cypher.crypto.blind_index import BlindIndex
 from cypher.errors import TrailRefused, Unavailable
-from cypher.postgres import Database, QueryFailed
+from cypher.postgres import Database
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories import Repositories
 from cypher.repositories.audit import AuditEntry
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 LAYERS = (
     {"errors", "operator_errors", "clock", "shared_lookups", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
-    {"postgres", "postgres_keys", "redis_client", "redis_scripts", "redis_servers", "migrate"},
+    {"postgres", "postgres_errors", "postgres_keys", "redis_client", "redis_scripts", "redis_servers", "migrate"},
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
@@ -41,6 +41,7 @@ BESIDE = {
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
+    ("postgres", "postgres_errors"),
     ("redis_client", "redis_scripts"),
     ("redis_client", "redis_servers"),
     ("maintenance", "auth"),
@@ -79,7 +80,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
     "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py", "canary.py"),
-    "asyncpg": ("postgres.py",),
+    "asyncpg": ("postgres.py", "postgres_errors.py"),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
     "hiredis": ("redis_scripts.py",),
