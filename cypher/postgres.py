@@ -134,10 +134,10 @@ class Database(Generic[R]):
             self._pool.terminate()
 
     async def ping(self) -> bool:
-        """Tell whether PostgreSQL answers."""
+        """Tell whether PostgreSQL answers and takes changes."""
         try:
             async with self._executor() as run:
-                return await run.value(sql.ping) == 1
+                return await run.value(sql.ping) is True
         except PostgresUnavailable:
             return False
 

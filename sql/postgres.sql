@@ -1,3 +1,3 @@
 -- name: ping :value
--- Answers 1: the server is there and takes statements.
-SELECT 1;
+-- Whether the server takes changes: one that is a standby, or read-only by a setting, answers and is of no use.
+SELECT NOT current_setting('transaction_read_only')::boolean AS takes_changes;
