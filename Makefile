@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test test-all check bench
+.PHONY: run test test-all test-faults check bench
 
 run: .venv/ready
 	@$(BIN)/python run.py
@@ -12,6 +12,10 @@ test: .venv/ready tests/node/node_modules
 # The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests.
 test-all: test
 	.ci/with-debian-servers $(BIN)/pytest -n 2
+
+# Breaks PostgreSQL, Redis and the service under traffic, a few minutes; puts what came of it into the page.
+test-faults: .venv/ready
+	$(BIN)/python -m tests.faults --markdown docs/reliability.md
 
 check: .venv/ready
 	$(BIN)/ruff format --check .
