@@ -20,7 +20,8 @@ from cypher.sqlfiles import Kind, Query
 
 R = TypeVar("R")
 
-CLOSE_SECONDS = 5.0
+#: How long closing waits for work under way, of which there is none after a drain; each pool takes its turn.
+CLOSE_SECONDS = 2.0
 #: How long a connection whose work broke off may take to roll back, and again to be whole, before it is dropped. A
 #: server that answers takes a millisecond or two; one that does not would hold every request beyond its deadline.
 MEND_SECONDS = 0.25
