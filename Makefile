@@ -3,7 +3,7 @@ BIN = .venv/bin
 THROUGH_PGBOUNCER = tests/integration/test_postgres.py $(addprefix tests/acceptance/test_, login.py tokens.py \
 	instances.py second_factor.py faults.py postgres_key_store.py move_store.py)
 
-.PHONY: run test test-all check bench
+.PHONY: run test test-all test-faults check bench
 
 run: .venv/ready
 	@$(BIN)/python run.py
@@ -17,6 +17,10 @@ test-all: test
 	.ci/with-debian-servers $(BIN)/pytest -n 2
 	$(BIN)/python -m tests.redis_topologies cluster $(BIN)/pytest -n 2 -m "not slow" tests/acceptance
 	$(BIN)/python -m tests.postgres_topologies $(BIN)/pytest -n 2 -m "not slow" $(THROUGH_PGBOUNCER)
+
+# Breaks PostgreSQL, Redis and the service under traffic, a few minutes; puts what came of it into the page.
+test-faults: .venv/ready
+	$(BIN)/python -m tests.faults --markdown docs/reliability.md
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

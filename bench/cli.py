@@ -99,7 +99,7 @@ def tell(document: Document, arguments: argparse.Namespace) -> int:
     if arguments.report:
         report.write(document, arguments.report)
     if arguments.markdown:
-        tables.put_into(arguments.markdown, document)
+        tables.put_into(arguments.markdown, tables.markdown(document))
     if not arguments.compare:
         return 0
     differences = compare.compare(document, results.read(arguments.compare), arguments.threshold)

@@ -43,18 +43,18 @@ def markdown(document: Document) -> str:
     """Return the part of a page that one run fills."""
     lines = []
     for (group, state), results in _groups(document):
-        lines += ["", f"### {group}", "", state, "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
-        lines += [_row(cells(result)) for result in results]
+        lines += ["", f"### {group}", "", state, "", row(COLUMNS), row(["---"] * len(COLUMNS))]
+        lines += [row(cells(result)) for result in results]
     return "\n".join([*(f"{line}  " for line in about(document)), *lines, ""])
 
 
-def put_into(page: Path, document: Document) -> None:
+def put_into(page: Path, text: str) -> None:
     """Replace what stands between the two marks of a page."""
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise OperatorError(f"{page} has no place for results: the lines {BEGIN} and {END}.")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(document)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
 def about(document: Document) -> list[str]:
@@ -109,5 +109,6 @@ def _three_digits(number: float) -> str:
     return f"{number:.{max(0, 2 - len(str(int(number))) + 1)}f}"
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """Return a row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"

@@ -1,13 +1,12 @@
-"""PostgreSQL: a pool, connections, transactions, time-outs; the driver's errors become ours here and nowhere else.
+"""PostgreSQL: a pool, connections, transactions, time-outs; the driver's errors become ours in `postgres_errors`.
 
 It knows no table. What a connection can do for a caller is decided by the `over` that `Database.open` is given.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from types import TracebackType
 from typing import Generic, TypeVar
 
 import asyncpg
@@ -16,36 +15,25 @@ from asyncpg import Record as Record
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
 from cypher.errors import PostgresUnavailable
+from cypher.postgres_errors import DRIVERS_ERRORS, QueryFailed, Translated
 from cypher.postgres_limits import REFUSED_AT_START, EachByItself, Limits, no_limits
 from cypher.sqlfiles import Kind, Query
 
 R = TypeVar("R")
 
-CLOSE_SECONDS = 5.0
+#: How long closing waits for work under way, of which there is none after a drain; each pool takes its turn.
+CLOSE_SECONDS = 2.0
+#: How long a connection whose work broke off may take to roll back, and again to be whole, before it is dropped. A
+#: server that answers takes a millisecond or two; one that does not would hold every request beyond its deadline.
+MEND_SECONDS = 0.25
 #: How long a statement may take that nobody waits for at a login: an operator's count of whole tables.
 MAINTENANCE_SECONDS = 600.0
 
-#: Classes of SQLSTATE that pass: connection, authorization, resources, operator intervention, system.
-PASSING_CLASSES = ("08", "28", "53", "57", "58")
-#: The same one by one: no such database, serialization, deadlock, lock not available, read-only, idle too long.
-PASSING_STATES = frozenset({"3D000", "40001", "40P01", "55P03", "25006", "25P03"})
 #: States after which the other connections of the pool are of no more use than this one: a server that has become
 #: a standby, or that goes down.
 STALE_STATES = frozenset({"25006", "57P01", "57P02", "57P03"})
 
 sql = sqlfiles.load("postgres")
-
-
-class QueryFailed(Exception):
-    """A query that PostgreSQL refuses for what it says: a bug here, or a schema that is not ours.
-
-    Holds where the query stands, the SQLSTATE and the constraint. Never the driver's text: it quotes values.
-    """
-
-    def __init__(self, where: str, sqlstate: str | None, constraint: str | None) -> None:
-        super().__init__(f"{where}: SQLSTATE {sqlstate or 'none'}{f', {constraint}' if constraint else ''}")
-        self.sqlstate = sqlstate
-        self.constraint = constraint
 
 
 class Executor:
@@ -90,10 +78,10 @@ class Executor:
             value: object = await self._connection.fetchval(query.sql, *args)
             return value
 
-    def _running(self, query: Query, kind: Kind) -> "_Translated":
+    def _running(self, query: Query, kind: Kind) -> "Translated":
         if query.kind is not kind:
             raise TypeError(f"{query.where}: {query.name} is :{query.kind}, not :{kind}")
-        return _Translated(query.where, self)
+        return Translated(query.where, self)
 
 
 class Database(Generic[R]):
@@ -140,10 +128,10 @@ class Database(Generic[R]):
             self._pool.terminate()
 
     async def ping(self) -> bool:
-        """Tell whether PostgreSQL answers."""
+        """Tell whether PostgreSQL answers and takes changes."""
         try:
             async with self._borrowed() as connection:
-                return await Executor(connection).value(sql.ping) == 1
+                return await Executor(connection).value(sql.ping) is True
         except PostgresUnavailable:
             return False
 
@@ -176,12 +164,12 @@ class Database(Generic[R]):
         """
         async with self._borrowed() as connection:
             run, transaction = Executor(connection), connection.transaction(isolation="read_committed")
-            with _Translated("BEGIN"):
+            with Translated("BEGIN"):
                 await transaction.start()
             done = False
             try:
                 if self._limits:
-                    with _Translated("SET LOCAL"):
+                    with Translated("SET LOCAL"):
                         await connection.execute(self._limits)
                 yield self._over(run)
                 if run.failed:
@@ -190,8 +178,8 @@ class Database(Generic[R]):
                 done = True
             finally:
                 if not done:
-                    await _roll_back(transaction)
-            with _Translated("COMMIT"):
+                    await _roll_back(run._connection, transaction)
+            with Translated("COMMIT"):
                 await transaction.commit()
 
     @asynccontextmanager
@@ -200,15 +188,19 @@ class Database(Generic[R]):
         self.lent += 1
         try:
             connection = await self._connect()
+            whole = False
             try:
                 yield connection
+                whole = True
             except PostgresUnavailable as exc:
                 if getattr(exc.__cause__, "sqlstate", None) in STALE_STATES:
                     await self._pool.expire_connections()
                 raise
             finally:
-                with _Translated("release"):
-                    await self._pool.release(connection)
+                # An error here changes nothing about what was done, and takes no other error's place.
+                with suppress(*DRIVERS_ERRORS):
+                    release = self._pool.release(connection, timeout=MEND_SECONDS)
+                    await (release if whole else _by_itself(release))
         finally:
             self.lent -= 1
             self._free.release()
@@ -226,7 +218,7 @@ class Database(Generic[R]):
             # The driver's own time-out costs a task for each call.
             async with asyncio.timeout(self._config.connect_seconds):
                 return await self._pool.acquire()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+        except DRIVERS_ERRORS as exc:
             # Whatever it is, there is no connection: nothing that was asked for can be at fault.
             raise PostgresUnavailable from exc
 
@@ -241,7 +233,7 @@ async def _connect_in_turn(seconds: float, dsn: None, *, host: list[str], **opti
         try:
             async with asyncio.timeout(share):
                 return await asyncpg.connect(dsn, host=each, **options)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+        except DRIVERS_ERRORS:
             continue
     async with asyncio.timeout(share):
         return await asyncpg.connect(dsn, host=host[-1], **options)
@@ -251,50 +243,25 @@ async def _leave_as_it_is(connection: "asyncpg.Connection") -> None:
     """Do not reset what nobody changes: no SET, LISTEN, cursor or session lock is used. It saves a round trip."""
 
 
-async def _roll_back(transaction: "asyncpg.transaction.Transaction") -> None:
-    """Roll back if the connection still can; a lost one has rolled back by itself."""
+async def _by_itself(work: Coroutine[None, None, None]) -> None:
+    """Wait for work that goes on when its caller is cancelled; what it then raises is nobody's, and not logged."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.shield(task)
+
+
+async def _roll_back(
+    connection: "asyncpg.pool.PoolConnectionProxy", transaction: "asyncpg.transaction.Transaction"
+) -> None:
+    """Roll back if the connection still can; one that cannot is dropped, by which the server rolls back."""
+    done = False
     try:
-        await transaction.rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+        async with asyncio.timeout(MEND_SECONDS):
+            await transaction.rollback()
+        done = True
+    except DRIVERS_ERRORS:
         return
-
-
-class _Translated:
-    """Turns the driver's errors into PostgresUnavailable (ask again) or QueryFailed (a bug).
-
-    A class, since every query goes through it: two generators took a tenth of the time of a small one.
-    """
-
-    __slots__ = ("_run", "_where")
-
-    def __init__(self, where: str, run: Executor | None = None) -> None:
-        self._where = where
-        self._run = run
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if error is None:
-            return
-        failure = _failure(self._where, error)
-        if failure is None:
-            return
-        if self._run:
-            self._run.failed = True
-        # Only what passes names its cause: the text of the others quotes values.
-        raise failure from (error if isinstance(failure, PostgresUnavailable) else None)
-
-
-def _failure(where: str, error: BaseException) -> PostgresUnavailable | QueryFailed | None:
-    """Return what an error of the driver is to us; None for an error of somebody else."""
-    if isinstance(error, asyncpg.PostgresError):
-        if error.sqlstate[:2] in PASSING_CLASSES or error.sqlstate in PASSING_STATES:
-            return PostgresUnavailable()
-        return QueryFailed(where, error.sqlstate, getattr(error, "constraint_name", None))
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # An argument that does not fit; the text quotes it.
-        return QueryFailed(where, None, None)
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):  # TimeoutError is one
-        return PostgresUnavailable()
-    return None
+    finally:
+        if not done:
+            with suppress(asyncpg.InterfaceError):  # the pool has seen that it is lost, and taken it away
+                connection.terminate()

@@ -1,5 +1,6 @@
 """What keeps the audit trail while a service runs: wired here, beside `app`, and run by `serving`."""
 
+import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ logger = logging.getLogger("cypher.audit")
 
 #: Failures wait for so long, so that the same ones are counted together.
 FLUSH_SECONDS = 1.0
+#: How long an instance that stops tries to leave the trail written, sealed and published.
+FINISH_SECONDS = 5.0
 
 
 #: Days that the noisy class is kept; it has no setting.
@@ -87,10 +90,12 @@ class TrailKeeping:
         """Leave nothing behind that is not written, sealed and published, as far as that can be done now."""
         self.open.audit.record_failure(Happening(event=Event.INSTANCE_STOPPED, by_itself=True), None)
         try:
-            await self._flush()
-            await self.sealer.seal()
-            await self._publish()
-        except CypherError as exc:
+            # A statement of upkeep may take minutes; the end of an instance may not.
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self._flush()
+                await self.sealer.seal()
+                await self._publish()
+        except (CypherError, TimeoutError) as exc:
             logger.warning("the end of the audit trail is sealed by the next instance: %s", type(exc).__qualname__)
 
     async def _flush(self) -> None:

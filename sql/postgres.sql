@@ -1,6 +1,6 @@
 -- name: ping :value
--- Answers 1: the server is there and takes statements.
-SELECT 1;
+-- Whether the server takes changes: one that is a standby, or read-only by a setting, answers and is of no use.
+SELECT NOT current_setting('transaction_read_only')::boolean AS takes_changes;
 
 -- name: has_limits :value
 -- Whether this connection has the time-outs that it was to begin with: both are 0 where nobody has set them.

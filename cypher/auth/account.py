@@ -17,7 +17,8 @@ from cypher.auth.source import Source
 from cypher.auth.types import SessionView
 from cypher.crypto.keyring import KeyRing
 from cypher.errors import RedisUnavailable, SessionExpired, UsernameTaken
-from cypher.postgres import Database, QueryFailed
+from cypher.postgres import Database
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories import Repositories
 from cypher.repositories.accounts import USERNAME_UNIQUE
 

@@ -18,7 +18,8 @@ from cypher.clock import Clock, id_at
 from cypher.crypto.blind_index import BlindIndex
 from cypher.errors import TrailRefused, Unavailable
 from cypher.metrics import Metrics
-from cypher.postgres import Database, QueryFailed
+from cypher.postgres import Database
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories import Repositories
 from cypher.repositories.audit import AuditEntry
 

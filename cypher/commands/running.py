@@ -17,7 +17,7 @@ from cypher.clock import SystemClock
 from cypher.config import Config, load
 from cypher.embedded import Embedded, complete
 from cypher.errors import CypherError, OperatorError
-from cypher.postgres import QueryFailed
+from cypher.postgres_errors import QueryFailed
 
 T = TypeVar("T")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the object that programs read.")]

@@ -27,7 +27,7 @@ def completed(config: PostgresConfig, place: Place) -> PostgresConfig:
     )
 
 
-def start(place: Place) -> None:
+def start(place: Place, *, max_connections: int = 200) -> None:
     """Start it unless it runs, after making what a first start finds missing."""
     binaries, data = postgres_binaries(), place.path / NAME
     place.open_to(binaries.parent, *postgres_libraries())
@@ -38,7 +38,7 @@ def start(place: Place) -> None:
         "unix_socket_directories": str(place.sockets),
         "unix_socket_permissions": "0700",
         "port": "5432",
-        "max_connections": "200",
+        "max_connections": str(max_connections),
     }
     place.start(
         NAME,

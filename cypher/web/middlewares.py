@@ -19,8 +19,9 @@ from cypher.web.log import log_answer, log_failure, route_of
 from cypher.web.routes import TABLE, Route
 from cypher.web.source import REQUEST_ID_HEADER, request_id_of, source_of
 
-#: Every request ends within this, whatever PostgreSQL and Redis do, unless its route says otherwise.
-DEADLINE_SECONDS = 5.0
+#: Every request ends within five seconds, whatever PostgreSQL and Redis do, unless its route says otherwise: what is
+#: under way at this moment is put away in the rest.
+DEADLINE_SECONDS = 4.7
 
 
 @web.middleware

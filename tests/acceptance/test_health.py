@@ -51,3 +51,12 @@ async def test_draining_is_not_ready_and_still_answers(service, person: Person) 
     ready = await person.ask("GET", "/health/ready")
     assert (ready.status, ready.body["status"]) == (503, "not ready")
     assert (await person.login()).status == 200
+
+
+async def test_a_postgres_that_takes_no_changes_is_not_ready(service, person: Person) -> None:
+    database = service.config.postgres.database
+    await service.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    await service.resources.db._pool.expire_connections()
+    ready = await person.ask("GET", "/health/ready")
+    assert (ready.status, ready.body["status"], ready.body["postgres"]) == (503, "not ready", False)
+    assert (await person.register()).status == 503

@@ -11,7 +11,8 @@ import pytest
 
 from cypher import sqlfiles
 from cypher.errors import PostgresUnavailable
-from cypher.postgres import Database, Executor, QueryFailed
+from cypher.postgres import Database, Executor
+from cypher.postgres_errors import QueryFailed
 from tests.factories import connect_as_owner, insert_person
 
 QUERIES = sqlfiles.parse(

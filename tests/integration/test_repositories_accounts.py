@@ -14,7 +14,7 @@ from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
 from cypher.errors import FieldDoesNotOpen
 from cypher.maintenance.reencryption import Reencryption
-from cypher.postgres import QueryFailed
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories.accounts import USERNAME_UNIQUE
 from tests.factories import CLOCK, CREDENTIAL_ID, HOUR, as_owner, connect_as_owner, insert_family, insert_person
 

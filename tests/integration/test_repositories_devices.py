@@ -10,7 +10,7 @@ import pytest
 
 from cypher.clock import new_id
 from cypher.errors import FieldDoesNotOpen
-from cypher.postgres import QueryFailed
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories.devices import DeviceInfo
 from tests.factories import CLOCK, DAY, HOUR, as_owner, insert_device, insert_family, insert_person
 

@@ -14,7 +14,8 @@ from cypher.crypto.codec import Cell, Sealed
 from cypher.crypto.keyring import Purpose
 from cypher.crypto.mac import keyed_hash
 from cypher.errors import FieldDoesNotOpen
-from cypher.postgres import Database, QueryFailed
+from cypher.postgres import Database
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories.audit import AuditEntry, canonical
 from cypher.repositories.deployment import Identity
 from tests.factories import CLOCK, HOUR, as_owner, insert_person

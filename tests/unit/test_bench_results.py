@@ -153,7 +153,7 @@ def test_results_are_put_between_the_marks_of_a_page_and_nowhere_else(tmp_path: 
     page = tmp_path / "page.md"
     page.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     for _ in range(2):
-        tables.put_into(page, run(SEAL))
+        tables.put_into(page, tables.markdown(run(SEAL)))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
@@ -161,7 +161,7 @@ def test_results_are_put_between_the_marks_of_a_page_and_nowhere_else(tmp_path: 
     assert text.count("| seal 64 B, 1 key | 80,000 |") == 1
     page.write_text("no marks")
     with pytest.raises(OperatorError, match="no place for results"):
-        tables.put_into(page, run(SEAL))
+        tables.put_into(page, tables.markdown(run(SEAL)))
 
 
 def test_report_stands_by_itself_and_shows_names_as_they_are(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "cypher"
 LAYERS = (
     {"errors", "operator_errors", "clock", "metrics", "shared_lookups", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
-    {"postgres", "postgres_limits", "postgres_keys", "redis_client", "redis_scripts", "redis_servers", "migrate"},
+    {
+        *("postgres", "postgres_errors", "postgres_keys", "postgres_limits"),
+        *("redis_client", "redis_scripts", "redis_servers", "migrate"),
+    },
     {"repositories", "ephemeral"},
     {"auth", "maintenance"},
     {"web", "client"},
@@ -43,6 +46,7 @@ BESIDE = {
     ("config", "settings"),
     ("config", "master_password"),
     ("logs", "config"),
+    ("postgres", "postgres_errors"),
     ("postgres", "postgres_limits"),
     ("redis_client", "redis_scripts"),
     ("redis_client", "redis_servers"),
@@ -87,7 +91,7 @@ FOR_THE_CLIENT = {"clock", "__version__"}
 #: Who may import a driver or a library that is wrapped in one place.
 ONLY_IN = {
     "aiohttp": ("web/", "client/", "app.py", "listening.py", "checkpoint_sinks.py", "canary.py"),
-    "asyncpg": ("postgres.py", "postgres_limits.py"),
+    "asyncpg": ("postgres.py", "postgres_errors.py", "postgres_limits.py"),
     "confusable_homoglyphs": ("auth/usernames.py",),
     "cryptography": ("crypto/",),
     "hiredis": ("redis_scripts.py",),
