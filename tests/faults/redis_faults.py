@@ -97,17 +97,18 @@ class RedisFlushed(RedisFault):
     stops_logins = False
 
     async def begin(self) -> None:
+        self._is_over = asyncio.Event()
         self._flushing = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:
         async with Redis.from_url(self.world.redis.url) as redis:
-            while True:
+            while not self._is_over.is_set():
                 await redis.flushall()
                 await asyncio.sleep(0.3)
 
     async def end(self) -> None:
-        self._flushing.cancel()
-        await asyncio.gather(self._flushing, return_exceptions=True)
+        self._is_over.set()
+        await self._flushing
 
     def surprises(self, books: Books) -> Iterator[str]:
         yield from super().surprises(books)
