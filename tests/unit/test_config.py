@@ -391,6 +391,12 @@ def test_migration_password_needs_its_user() -> None:
     assert "POSTGRES_MIGRATION_USER" in problems({**SERVERS, "POSTGRES_MIGRATION_PASSWORD": "p"})
 
 
+def test_a_pooler_is_one_that_lends_connections_for_a_transaction() -> None:
+    assert not load(SERVERS, None).postgres.pooled
+    assert load({**SERVERS, "POSTGRES_POOLER": "transaction"}, None).postgres.pooled
+    assert "POSTGRES_POOLER must be one of: off, transaction" in problems({**SERVERS, "POSTGRES_POOLER": "statement"})
+
+
 # -- limits -------------------------------------------------------------------------------------------------
 
 
