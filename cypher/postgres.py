@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 import asyncpg
 from asyncpg import Record as Record
@@ -117,12 +118,13 @@ class Database(Generic[R]):
     async def open(cls, config: PostgresConfig, over: Callable[[Executor], R]) -> "Database[R]":
         """Make the pool; connects at first use, so that a PostgreSQL that is away is no error here."""
         pool = await asyncpg.create_pool(
+            # The only way by which this driver takes the files of TLS.
+            f"postgresql://?{urlencode(config.tls())}",
             host=list(config.hosts),
             port=config.port,
             user=config.user,
             password=config.password.reveal() if config.password else None,
             database=config.database,
-            ssl=config.sslmode,
             target_session_attrs="primary" if len(config.hosts) > 1 else None,
             min_size=0,
             max_size=config.pool_max,
@@ -221,7 +223,7 @@ class Database(Generic[R]):
             raise PostgresUnavailable from exc
 
 
-async def _connect_in_turn(seconds: float, dsn: None, *, host: list[str], **options: object) -> "asyncpg.Connection":
+async def _connect_in_turn(seconds: float, dsn: str, *, host: list[str], **options: object) -> "asyncpg.Connection":
     """Connect to the first host that is the primary; each has its share of the time.
 
     The driver's own time-out is for all of them together: a first host that swallows packets would use it up.

@@ -98,6 +98,16 @@ class SettingsReader:
                 return None
         return None
 
+    def file(self, name: str) -> Path | None:
+        """Return the absolute path of a file that is there and can be read; None when unset."""
+        value = self.text(name)
+        if value is None:
+            return None
+        path = Path(value).absolute()
+        if not is_readable(path):
+            self.refuse(f"{name} names a file that cannot be read")
+        return path
+
     def number(self, name: str, default: int, *, low: int, high: int) -> int:
         value = self.text(name)
         if value is None:
@@ -183,6 +193,15 @@ class SettingsReader:
                 continue
             values[match["name"]] = _value(match)
         return values
+
+
+def is_readable(path: Path) -> bool:
+    """Tell whether this process can read a file."""
+    try:
+        with path.open("rb"):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _value(match: re.Match[str]) -> str:
