@@ -33,6 +33,7 @@ SERVER_SETTINGS = {
     "TimeZone": "UTC",
 }
 
+
 #: Classes of SQLSTATE that pass: connection, authorization, resources, operator intervention, system.
 PASSING_CLASSES = ("08", "28", "53", "57", "58")
 #: The same one by one: no such database, serialization, deadlock, lock not available, read-only, idle too long.
@@ -115,8 +116,10 @@ class Database(Generic[R]):
         self._over = over
 
     @classmethod
-    async def open(cls, config: PostgresConfig, over: Callable[[Executor], R]) -> "Database[R]":
-        """Make the pool; connects at first use, so that a PostgreSQL that is away is no error here."""
+    async def open(
+        cls, config: PostgresConfig, over: Callable[[Executor], R], settings: dict[str, str] | None = None
+    ) -> "Database[R]":
+        """Make the pool, its sessions with further `settings`; connects at first use: one that is away is no error."""
         pool = await asyncpg.create_pool(
             # The only way by which this driver takes the files of TLS.
             f"postgresql://?{urlencode(config.tls())}",
@@ -134,7 +137,8 @@ class Database(Generic[R]):
             | {
                 "statement_timeout": str(round(config.statement_seconds * 1000)),
                 "lock_timeout": str(round(config.lock_seconds * 1000)),
-            },
+            }
+            | (settings or {}),
             connect=partial(_connect_in_turn, config.connect_seconds),
             reset=_leave_as_it_is,
         )

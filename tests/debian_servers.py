@@ -71,13 +71,13 @@ def debian_redis(folder: Path, *options: object) -> Iterator[int]:
         process.wait()
 
 
-def own_address() -> str:
-    """Return an address of this machine that is not loopback, and so looks like another machine's; skip without one."""
+def own_address() -> str | None:
+    """Return an address of this machine that is not loopback, and so looks like another machine's."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing
         except OSError:
-            pytest.skip("this machine has no address but loopback")
+            return None
         return str(probe.getsockname()[0])
 
 

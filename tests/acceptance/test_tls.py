@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from cypher.clock import SystemClock
-from cypher.config import PostgresConfig, RedisConfig, load
+from cypher.config import PostgresConfig, RedisConfig, Secret, load
+from cypher.doctor import Patient
+from cypher.doctor.checks.postgres import check_postgres, check_postgres_tls
+from cypher.doctor.checks.redis import check_redis, check_redis_eviction, check_redis_persistence
+from cypher.doctor.examination import Check
 from cypher.errors import KeyStoreRefused, PostgresUnavailable, RedisUnavailable
 from cypher.migrate import create_database, migrate, names, pending
 from cypher.postgres import Database
@@ -18,20 +22,25 @@ from cypher.repositories.deployment import DeploymentOnly
 from tests.acceptance.person import Person
 from tests.acceptance.service import environment_of, start
 from tests.conftest import patient
-from tests.debian_servers import SUPERUSER_PASSWORD, debian_postgres, debian_redis
+from tests.debian_servers import SUPERUSER_PASSWORD, debian_postgres, debian_redis, own_address
 from tests.factories import as_owner
 from tests.processes import private_folder
 from tests.tls import Authority, Issued
 
 pytestmark = pytest.mark.slow
 
-#: Who has a certificate needs no password; nobody comes in without TLS.
-RULES = "hostssl all certified all cert\nhostssl all all all scram-sha-256"
+#: Who has a certificate needs no password; nobody but one role comes in without TLS.
+RULES = """\
+hostssl   all certified all cert
+hostnossl all plain     all scram-sha-256
+hostssl   all all       all scram-sha-256"""
+#: Looks like another machine.
+ELSEWHERE = own_address()
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Those of one test run; `server` is for `localhost` and no address."""
+    """Those of one test run; `server` is for `localhost` and ELSEWHERE, not for 127.0.0.1."""
 
     folder: Path
     authority: Authority
@@ -49,7 +58,7 @@ def certificates() -> Iterator[Certificates]:
             folder=folder,
             authority=authority,
             stranger=Authority(folder, "stranger"),
-            server=authority.issue("server", "localhost"),
+            server=authority.issue("server", *filter(None, ("localhost", ELSEWHERE))),
             certified=authority.issue("certified"),
         )
 
@@ -85,6 +94,7 @@ def postgres(certificates: Certificates) -> Iterator[PostgresConfig]:
         create_database(config)
         assert migrate(config) == names()
         as_owner(config, "CREATE ROLE certified LOGIN IN ROLE cypher_service")
+        as_owner(config, "CREATE ROLE plain LOGIN PASSWORD 'password-of-the-service' IN ROLE cypher_service")
         yield config
 
 
@@ -170,6 +180,7 @@ ACL = "~cypher:* +@read +@write +@connection +@scripting +time -@dangerous +info
 @pytest.fixture(scope="module")
 def redis_port(certificates: Certificates, redis_options) -> Iterator[int]:
     rights = ("--user", "default", "off", "--user", "cypher", "on", ">password-of-the-user", *ACL.split())
+    rights += ("--user", "mute", "on", ">password-of-the-user", *ACL.replace("+info", "").split())
     with debian_redis(certificates.folder, *redis_options, "--tls-auth-clients", "no", *rights) as port:
         yield port
 
@@ -234,6 +245,64 @@ async def test_redis_is_shown_our_certificate(certificates: Certificates, redis_
         mine = certificates.certified
         assert await answers(redis_config(f"{url}&ssl_certfile={mine.certificate}&ssl_keyfile={mine.key}", ""))
         assert not await answers(redis_config(url, ""))
+
+
+# -- what the doctor says of it -----------------------------------------------------------------------------
+
+
+async def told(check: Check, **config: object) -> list[str]:
+    """Return what a check says of these settings."""
+    patient = Patient(replace(load({}, None), **config), [], Path("no.env"), SystemClock())
+    try:
+        return [f"{finding.level}: {finding.text}" async for finding in check(patient)]
+    finally:
+        await patient.close()
+
+
+@pytest.mark.skipif(ELSEWHERE is None, reason="this machine has no address but loopback")
+async def test_the_doctor_warns_of_another_machine_that_is_met_without_tls(postgres: PostgresConfig) -> None:
+    elsewhere = replace(postgres, hosts=(ELSEWHERE or "",))
+    plain = replace(elsewhere, user="plain", sslmode="disable", sslrootcert=None)
+    [without] = await told(check_postgres_tls, postgres=plain)
+    assert without.startswith(f"warning: PostgreSQL is another machine ({ELSEWHERE}) and is met without TLS")
+    [unknown] = await told(check_postgres_tls, postgres=replace(elsewhere, sslmode="require", sslrootcert=None))
+    assert "its certificate is not looked at" in unknown
+    assert await told(check_postgres_tls, postgres=elsewhere) == []
+    assert await told(check_postgres_tls, postgres=replace(plain, hosts=("127.0.0.1",))) == []
+
+
+async def test_the_doctor_says_why_postgresql_is_not_reached(
+    postgres: PostgresConfig, certificates: Certificates
+) -> None:
+    stranger = replace(postgres, sslrootcert=certificates.stranger.file)
+    for config, words in (
+        (stranger, "POSTGRES_SSLROOTCERT"),
+        (replace(postgres, hosts=("127.0.0.1",)), "the name in POSTGRES_HOST"),
+        (replace(postgres, sslmode="disable", sslrootcert=None), "pg_hba.conf"),
+        (replace(postgres, password=Secret("wrong")), "POSTGRES_PASSWORD"),
+    ):
+        [line] = await told(check_postgres, postgres=config)
+        assert line.startswith("problem: PostgreSQL at ")
+        assert words in line
+    assert await told(check_postgres, postgres=postgres) == []
+
+
+async def test_the_doctor_says_why_redis_is_not_reached_or_says_nothing(certificates, redis_port) -> None:
+    def url(host: str, user: str = "cypher", trusted: str = "authority") -> str:
+        return f"rediss://{user}@{host}:{redis_port}/0?ssl_ca_certs={certificates.folder / trusted}.crt"
+
+    for config, words in (
+        (redis_config(url("localhost", trusted="stranger")), "ssl_ca_certs"),
+        (redis_config(url("127.0.0.1")), "ssl_ca_certs"),
+        (redis_config(url("localhost"), "wrong"), "REDIS_PASSWORD"),
+        (redis_config(url("localhost", user="mute")), "+info"),
+    ):
+        [line] = await told(check_redis, redis=config)
+        assert words in line
+    whole = redis_config(url("localhost"))
+    assert await told(check_redis, redis=whole) == await told(check_redis_eviction, redis=whole) == []
+    [line] = await told(check_redis_persistence, redis=whole)
+    assert "appendonly" in line
 
 
 # -- both ---------------------------------------------------------------------------------------------------
