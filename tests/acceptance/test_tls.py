@@ -10,6 +10,7 @@ import pytest
 from cypher.clock import SystemClock
 from cypher.config import PostgresConfig, RedisConfig, Secret, load
 from cypher.doctor import Patient
+from cypher.doctor.checks.certificates import check_certificates, check_private_keys
 from cypher.doctor.checks.postgres import check_postgres, check_postgres_tls
 from cypher.doctor.checks.redis import check_redis, check_redis_eviction, check_redis_persistence
 from cypher.doctor.examination import Check
@@ -34,6 +35,7 @@ RULES = """\
 hostssl   all certified all cert
 hostnossl all plain     all scram-sha-256
 hostssl   all all       all scram-sha-256"""
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 #: Looks like another machine.
 ELSEWHERE = own_address()
 
@@ -303,6 +305,17 @@ async def test_the_doctor_says_why_redis_is_not_reached_or_says_nothing(certific
     assert await told(check_redis, redis=whole) == await told(check_redis_eviction, redis=whole) == []
     [line] = await told(check_redis_persistence, redis=whole)
     assert "appendonly" in line
+
+
+@pytest.mark.skipif(not BUNDLE.exists(), reason="there is no bundle here: apt-get install ca-certificates")
+async def test_the_doctor_reads_the_bundle_of_the_system_and_until_when_our_own_certificate_holds(
+    postgres: PostgresConfig, certificates: Certificates
+) -> None:
+    mine = certificates.certified
+    config = replace(postgres, sslrootcert=BUNDLE, sslcert=mine.certificate, sslkey=mine.key)
+    [line] = await told(check_certificates, postgres=config)
+    assert line.startswith("warning: The certificate of POSTGRES_SSLCERT")
+    assert await told(check_private_keys, postgres=config) == []
 
 
 # -- both ---------------------------------------------------------------------------------------------------

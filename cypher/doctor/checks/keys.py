@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from cypher.app import rotation_policy
-from cypher.crypto.keyring import KeyInfo, Purpose, State
+from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
 from cypher.crypto.rotation import NOTICE
 from cypher.doctor.findings import Away, Found, problem, warning
 from cypher.doctor.patient import Patient
@@ -59,6 +59,7 @@ async def check_key_identity(at: Patient) -> Found:
         is_new = identity is None and not await repos.deployment.has_sealed_rows()
     if is_new:
         return
+    await _look_again(ring)
     try:
         require_one_deployment(at.store(), ring, identity, epoch=epoch)
     except KeyStoreRefused as refused:
@@ -71,12 +72,14 @@ async def check_key_references(at: Patient) -> Found:
     async with (await at.postgres()).connection() as repos:
         rows = await repos.sealed_columns.count_rows()
         seen = await repos.deployment.list_data_keys()
-    known = {info.id for info in ring.get_key_info()}
-    usable = {info.id for info in ring.get_key_info() if info.state is not State.DESTROYED}
-    # What a destroyed key has signed can still be verified: the public half stays.
-    needed = {key_id: places for key_id, places in rows.items() if not set(places) <= {"audit_seals.signing"}}
-    for key_id in sorted({*(needed.keys() - usable), *(set(seen) - known)}):
+    await _look_again(ring)
+    states = {info.id: info.state for info in ring.get_key_info()}
+    for key_id in sorted({*rows, *seen}):
         places = rows.get(key_id, {})
+        # What a destroyed key has signed can still be verified: the public half stays.
+        opened = {place: count for place, count in places.items() if place != "audit_seals.signing"}
+        if key_id in states and not (opened and states[key_id] is State.DESTROYED):
+            continue
         what = ", ".join(f"{count} in {place}" for place, count in sorted(places.items())) or "noted as used"
         yield problem(
             f"The key {key_id} is not in the key store, and what it has sealed does not open ({what}): bring the "
@@ -123,6 +126,11 @@ async def check_pending_keys(at: Patient) -> Found:
 
 def _serves_from(info: KeyInfo) -> datetime:
     return info.activated_at or info.created_at + NOTICE
+
+
+async def _look_again(ring: KeyRing) -> None:
+    """Take over what a service has made meanwhile: the store is written before the database hears of it."""
+    await asyncio.to_thread(ring.reload)
 
 
 async def _is_new(at: Patient) -> bool:

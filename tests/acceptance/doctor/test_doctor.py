@@ -6,7 +6,11 @@ from subprocess import CompletedProcess
 import jsonschema_rs
 import pytest
 
-from cypher.doctor import Level, examination
+from cypher.clock import SystemClock
+from cypher.crypto.keyring import Purpose
+from cypher.crypto.rotation import rotate
+from cypher.doctor import Level, Patient, examination
+from cypher.doctor.checks.keys import check_key_identity, check_key_references
 from tests.acceptance.doctor.installation import MASTER_PASSWORD, Installation
 from tests.acceptance.service import spawn
 from tests.own_redis import opened
@@ -105,6 +109,21 @@ async def test_a_check_that_hangs_or_fails_keeps_no_other_from_its_turn(
     assert set(found) == {"master_password", "env_file"}
     assert found["master_password"].level is Level.WARNING
     assert found["env_file"].text == "This check has failed itself (KeyError): please report it."
+
+
+async def test_a_key_that_a_service_makes_meanwhile_is_no_fault(installation: Installation) -> None:
+    patient = Patient(installation.config, [], installation.folder / ".env", SystemClock())
+    with installation.ring_put_back() as ring:
+        await patient.ring()
+        made = rotate(ring, Purpose.DATA)
+        assert made is not None
+        installation.owner("INSERT INTO data_keys (key_id) VALUES (%s)", made.id)
+        installation.owner("UPDATE key_store_identity SET generation = generation + 1")
+        for check in (check_key_references, check_key_identity):
+            assert [finding async for finding in check(patient)] == []
+        installation.owner("DELETE FROM data_keys WHERE key_id = %s", made.id)
+        installation.owner("UPDATE key_store_identity SET generation = generation - 1")
+    await patient.close()
 
 
 @pytest.mark.slow
