@@ -23,12 +23,8 @@ async def check_key_store(at: Patient) -> Found:
             yield warning("There is no key store yet: `cypher serve` makes one at its first start. Then back it up.")
             return
         await at.ring()
-    except KeyStoreRefused as refused:
+    except (Away, KeyStoreRefused) as refused:
         yield problem(str(refused))
-    except Away as away:
-        if away.what != "the key store":
-            raise
-        yield problem(str(away))
 
 
 async def check_key_store_place(at: Patient) -> Found:
@@ -134,6 +130,10 @@ async def _look_again(ring: KeyRing) -> None:
 
 
 async def _is_new(at: Patient) -> bool:
-    """Tell whether the database has never had a key store."""
-    async with (await at.postgres()).connection() as repos:
+    """Tell whether the database has never had a key store; False where that cannot be asked."""
+    try:
+        database = await at.postgres()
+    except Away:
+        return False
+    async with database.connection() as repos:
         return await repos.deployment.get_identity() is None and not await repos.deployment.has_sealed_rows()

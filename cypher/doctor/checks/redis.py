@@ -30,8 +30,8 @@ async def check_redis_tls(at: Patient) -> Found:
     elsewhere = redis_elsewhere(at.config.redis)
     if elsewhere and not redis_has_tls(at.config.redis):
         yield warning(
-            f"Redis is another machine ({', '.join(elsewhere)}) and is met without TLS: its password crosses the wire "
-            "as it is. Take rediss:// in REDIS_URL, with ssl_ca_certs."
+            f"Redis is another machine ({', '.join(elsewhere)}) and is met without TLS: password and revocations cross "
+            "the wire as they are. Take rediss:// in REDIS_URL, with ssl_ca_certs."
         )
 
 

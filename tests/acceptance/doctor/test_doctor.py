@@ -11,7 +11,7 @@ from cypher.crypto.keyring import Purpose
 from cypher.crypto.rotation import rotate
 from cypher.doctor import Level, Patient, examination
 from cypher.doctor.checks.keys import check_key_identity, check_key_references
-from tests.acceptance.doctor.installation import MASTER_PASSWORD, Installation
+from tests.acceptance.doctor.installation import MASTER_PASSWORD, Installation, lines
 from tests.acceptance.service import spawn
 from tests.own_redis import opened
 
@@ -86,6 +86,9 @@ async def test_what_does_not_need_a_server_that_is_away_is_looked_at_all_the_sam
     neither = await installation.examine(POSTGRES_HOST="127.0.0.1", POSTGRES_PORT="9", REDIS_URL="redis://127.0.0.1:9")
     found = {line.check: line.level for line in neither.checks}
     assert (found["postgres"], found["redis"], found["key_store"]) == (Level.PROBLEM, Level.PROBLEM, Level.OK)
+    nowhere = str(installation.folder / "nowhere")
+    gone = await installation.examine(POSTGRES_HOST="127.0.0.1", POSTGRES_PORT="9", KEY_STORE_PATH=nowhere)
+    assert [line.level for line in lines(gone, "key_store")] == [Level.PROBLEM]
 
 
 async def test_a_check_that_hangs_or_fails_keeps_no_other_from_its_turn(
