@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlencode
 
 import asyncpg
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -45,10 +46,10 @@ async def bare_redis(config: RedisConfig) -> AsyncIterator[Redis]:
 
 def _options(config: PostgresConfig) -> dict[str, object]:
     return {
+        "dsn": f"postgresql://?{urlencode(config.tls())}",
         "host": list(config.hosts),
         "port": config.port,
         "user": config.user,
         "password": config.password.reveal() if config.password else None,
         "database": config.database,
-        "ssl": config.sslmode,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from cypher.clock import new_bytes, new_token
@@ -60,7 +61,7 @@ class Servers:
             "POSTGRES_USER": postgres.user,
             "POSTGRES_PASSWORD": _revealed(postgres.password),
             "POSTGRES_DB": postgres.database,
-            "POSTGRES_SSLMODE": postgres.sslmode or "",
+            **{f"POSTGRES_{name.upper()}": value for name, value in postgres.tls().items()},
             "POSTGRES_POOL_MAX": str(postgres.pool_max),
             "REDIS_URL": redis.url or "",
             "REDIS_PASSWORD": _revealed(redis.password),
@@ -90,12 +91,12 @@ def connected(config: PostgresConfig, *, database: str | None = None) -> psycopg
     """Connect as whoever owns the schema; each statement commits."""
     password = config.migration_password if config.migration_user else config.password
     return psycopg.connect(
+        make_conninfo(**config.tls()),
         host=",".join(config.hosts),
         port=config.port,
         user=config.migration_user or config.user,
         password=_revealed(password) or None,
         dbname=database or config.database,
-        sslmode=config.sslmode or "prefer",
         autocommit=True,
     )
 

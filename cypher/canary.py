@@ -149,9 +149,10 @@ async def _dump(config: PostgresConfig) -> AsyncIterator[bytes]:
     user = config.migration_user or config.user
     password = config.migration_password if config.migration_user else config.password
     secret = {"PGPASSWORD": password.reveal()} if password else {}
+    tls = {f"PG{name.upper()}": value for name, value in config.tls().items()}
     where = ("-h", config.hosts[0], "-p", str(config.port), "-U", user, "-d", config.database, "--no-password")
     process = await asyncio.create_subprocess_exec(
-        str(program), *where, stdout=asyncio.subprocess.PIPE, env={"PATH": os.defpath, **secret}
+        str(program), *where, stdout=asyncio.subprocess.PIPE, env={"PATH": os.defpath, **tls, **secret}
     )
     while process.stdout and (chunk := await process.stdout.read(CHUNK)):
         yield chunk

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cypher.app import Resources
-from cypher.commands import audit, canary, keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, canary, doctor, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import in_a_sentence, servers, with_resources
 from cypher.commands.serve import migrated, serve
 from cypher.demo import demo as run_demo
@@ -27,6 +27,7 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(rate_limits.app, name="rate-limits")
 app.command("canary")(canary.look)
 app.command("serve")(serve)
+app.command("doctor")(doctor.look)
 
 
 def main() -> None:

@@ -21,12 +21,13 @@ def problems_of(password: str, *, beside_the_data: bool) -> Iterator[str]:
         yield f"must have {LENGTH} characters or more"
     if password.strip().casefold() in EXAMPLES:
         yield "is the example from the documentation: draw your own"
-    elif beside_the_data and not _looks_generated(password):
+    elif beside_the_data and not looks_generated(password):
         yield (
             "must be drawn at random when KEY_STORE is postgres, because every dump of the "
             "database then holds the keys it wraps: openssl rand -base64 32"
         )
 
 
-def _looks_generated(password: str) -> bool:
+def looks_generated(password: str) -> bool:
+    """Tell whether a password looks drawn at random, as `openssl rand` draws: 128 bits or more."""
     return bool(GENERATED.fullmatch(password)) and len(set(password)) >= FEWEST_DIFFERENT

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import quote, urlencode
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from yoyo import get_backend, read_migrations
 from yoyo.backends import DatabaseBackend
 from yoyo.exceptions import LockTimeout
@@ -170,6 +171,7 @@ def _connected(
     user, password = _owner(config) if as_owner else (config.user, config.password)
     try:
         connection = psycopg.connect(
+            make_conninfo(**config.tls()),
             host=",".join(config.hosts),
             port=config.port,
             user=user,
@@ -177,7 +179,6 @@ def _connected(
             dbname=database or config.database,
             connect_timeout=CONNECT_SECONDS,
             autocommit=True,
-            sslmode=config.sslmode or "prefer",
             target_session_attrs="read-write" if len(config.hosts) > 1 else "any",
             prepare_threshold=None,  # a pool in between would meet statements that another connection has prepared
         )
@@ -185,7 +186,7 @@ def _connected(
         raise PostgresUnavailable(
             f"PostgreSQL at {','.join(config.hosts)}:{config.port} does not let {user} in to the database "
             f"{database or config.database}. Is it running, was `cypher init-db --all` run, and are the POSTGRES_ "
-            "settings right (password, POSTGRES_SSLMODE)?"
+            "settings right (password, POSTGRES_SSL…)?"
         ) from exc
     with connection:
         yield connection
@@ -202,9 +203,7 @@ def _uri(config: PostgresConfig) -> str:
     user, password = _owner(config)
     secret = f":{quote(password.reveal(), safe='')}" if password else ""
     # The database as well: yoyo does not unquote the path of a URL.
-    query = {"dbname": config.database, "host": ",".join(config.hosts), "port": str(config.port)}
-    if config.sslmode:
-        query["sslmode"] = config.sslmode
+    query = {"dbname": config.database, "host": ",".join(config.hosts), "port": str(config.port), **config.tls()}
     if len(config.hosts) > 1:
         query["target_session_attrs"] = "read-write"
     return f"postgresql+psycopg://{quote(user, safe='')}{secret}@/?{urlencode(query)}"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 import asyncpg
 from asyncpg import Record as Record
@@ -97,21 +98,24 @@ class Database(Generic[R]):
         self._limits = Limits.of(config).each_time
 
     @classmethod
-    async def open(cls, config: PostgresConfig, over: Callable[[Executor], R]) -> "Database[R]":
-        """Make the pool; connects at first use, so that a PostgreSQL that is away is no error here."""
+    async def open(
+        cls, config: PostgresConfig, over: Callable[[Executor], R], settings: dict[str, str] | None = None
+    ) -> "Database[R]":
+        """Make the pool, its sessions with further `settings`; connects at first use: one that is away is no error."""
         pool = await asyncpg.create_pool(
+            # The only way by which this driver takes the files of TLS.
+            f"postgresql://?{urlencode(config.tls())}",
             host=list(config.hosts),
             port=config.port,
             user=config.user,
             password=config.password.reveal() if config.password else None,
             database=config.database,
-            ssl=config.sslmode,
             target_session_attrs="primary" if len(config.hosts) > 1 else None,
             min_size=0,
             max_size=config.pool_max,
             # A second more: the server's own time-out, which ends the statement there too, comes first.
             command_timeout=config.statement_seconds + 1,
-            server_settings=Limits.of(config).at_start,
+            server_settings=Limits.of(config).at_start | (settings or {}),
             # A statement would stay prepared on a connection that is somebody else's by then.
             statement_cache_size=0 if config.pooled else 100,
             connect=partial(_connect_in_turn, config.connect_seconds),
@@ -223,7 +227,7 @@ class Database(Generic[R]):
             raise PostgresUnavailable from exc
 
 
-async def _connect_in_turn(seconds: float, dsn: None, *, host: list[str], **options: object) -> "asyncpg.Connection":
+async def _connect_in_turn(seconds: float, dsn: str, *, host: list[str], **options: object) -> "asyncpg.Connection":
     """Connect to the first host that is the primary; each has its share of the time.
 
     The driver's own time-out is for all of them together: a first host that swallows packets would use it up.

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
@@ -122,12 +123,12 @@ class PostgresKeyStore:
     def _connect(self) -> Connection:
         config = self._config
         return psycopg.connect(
+            make_conninfo(**config.tls()),
             host=",".join(config.hosts),
             port=config.port,
             user=config.user,
             password=config.password.reveal() if config.password else None,
             dbname=config.database,
-            sslmode=config.sslmode or "prefer",
             target_session_attrs="read-write" if len(config.hosts) > 1 else "any",
             connect_timeout=CONNECT_SECONDS,
             keepalives_idle=SILENCE_SECONDS - 2,

@@ -125,7 +125,7 @@ class RedisClient:
 
     async def scan(self, pattern: str) -> AsyncIterator[str]:
         """Yield the names that match, perhaps some of them twice; every step has the time of one call."""
-        for step in await self._scans():
+        for step in await self._each_server(self._redis.scan):
             cursor: object = 0
             while True:
                 cursor, names = await self._guarded(partial(step, cursor, pattern, SLICE))
@@ -142,6 +142,15 @@ class RedisClient:
             members = await self._guarded(lambda: self._redis.zrange(key, 0, -1))
             return b" ".join(member for member in members if isinstance(member, bytes))
         return await self.get(key) or b""
+
+    async def describe_servers(self) -> list[dict[str, object]]:
+        """Return what every server that holds a part of the names says of itself (INFO)."""
+        return [await self._guarded(call) for call in await self._each_server(self._redis.info)]
+
+    async def get_setting(self, name: str) -> list[str]:
+        """Return a setting of every such server (CONFIG GET)."""
+        calls = await self._each_server(partial(self._redis.config_get, name))
+        return [str((await self._guarded(call)).get(name, "")) for call in calls]
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
@@ -168,12 +177,12 @@ class RedisClient:
             pipeline.get(key)
         return await pipeline.execute()
 
-    async def _scans(self) -> list[Callable[..., Awaitable[Any]]]:
-        """Return the call that reads on, for each server that holds a part of the names."""
+    async def _each_server(self, call: Callable[..., Awaitable[Any]]) -> list[Callable[..., Awaitable[Any]]]:
+        """Return a call for each server that holds a part of the names."""
         if not isinstance(self._redis, RedisCluster):
-            return [self._redis.scan]
+            return [call]
         await self._guarded(self._redis.initialize)
-        return [partial(self._redis.scan, target_nodes=node) for node in self._redis.get_primaries()]
+        return [partial(call, target_nodes=node) for node in self._redis.get_primaries()]
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():

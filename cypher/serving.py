@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from ipaddress import ip_address
 
 from cypher.app import Resources, background_reencryption
 from cypher.auth import Services
@@ -20,6 +19,7 @@ from cypher.maintenance.background import PAUSE_SECONDS
 from cypher.maintenance.housekeeping import House, repeat
 from cypher.maintenance.operations import Operations
 from cypher.operating import build_operations
+from cypher.settings import is_loopback
 from cypher.signals import Ending
 from cypher.starting import standing
 from cypher.web.webhook import Webhook
@@ -102,20 +102,13 @@ async def _warn(open_: Resources) -> None:
             "The keys are in PostgreSQL: every dump of this database holds them, wrapped by the master password "
             "alone. Keep it apart from the dumps."
         )
-    if config.operators.port is not None and not _is_loopback(config.operators.host):
+    if config.operators.port is not None and not is_loopback(config.operators.host):
         logger.warning(
             "Other machines reach the operators' listener (ADMIN_HOST), and service tokens cross the wire as they "
             "are: put TLS in front of it, and a firewall."
         )
     if not await open_.redis.ping():
         logger.warning("Redis does not answer: logins are refused until it does. Look at the REDIS_ settings.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,6 +99,16 @@ class SettingsReader:
                 return None
         return None
 
+    def file(self, name: str) -> Path | None:
+        """Return the absolute path of a file that is there and can be read; None when unset."""
+        value = self.text(name)
+        if value is None:
+            return None
+        path = Path(value).absolute()
+        if not is_readable(path):
+            self.refuse(f"{name} names a file that cannot be read")
+        return path
+
     def number(self, name: str, default: int, *, low: int, high: int) -> int:
         value = self.text(name)
         if value is None:
@@ -185,6 +196,15 @@ class SettingsReader:
         return values
 
 
+def is_readable(path: Path) -> bool:
+    """Tell whether this process can read a file."""
+    try:
+        with path.open("rb"):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
 def _value(match: re.Match[str]) -> str:
     if match["double"] is not None:
         return re.sub(r'\\(["\\$`])', r"\1", match["double"])
@@ -194,3 +214,11 @@ def _value(match: re.Match[str]) -> str:
 def bracketed(host: str) -> str:
     """Return a host as URLs write it."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine, and reached by nobody else."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -10,6 +10,7 @@ from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.auth.trail import AuditTrail
 from cypher.checkpoint_sinks import sink_of
+from cypher.config import AuditConfig
 from cypher.errors import CypherError
 from cypher.maintenance import checkpoints, retention, sealing
 from cypher.maintenance.checkpoints import Checkpoints
@@ -37,8 +38,13 @@ def audit_trail(open_: Resources) -> AuditTrail:
 
 def trail_proof(open_: Resources) -> TrailProof:
     """Wire what operators prove the trail with. How long it is kept is this machine's setting, not the database's."""
-    keep = {"long": open_.config.audit.retention_days, "short": SHORT_DAYS}
+    keep = keep_of(open_.config.audit)
     return TrailProof(db=open_.upkeep, ring=open_.ring, clock=open_.clock, audit=open_.audit, keep=keep)
+
+
+def keep_of(config: AuditConfig) -> dict[str, int]:
+    """Return for how many days each class is kept, by the setting."""
+    return {"long": config.retention_days, "short": SHORT_DAYS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

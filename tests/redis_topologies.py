@@ -83,10 +83,10 @@ class Servers:
 
     def primary(self) -> Node:
         """Return one that is a primary and lives."""
-        return next(node for node in self.nodes if _role(node) == "master")
+        return next(node for node in self.nodes if role(node) == "master")
 
 
-def _role(node: Node) -> str:
+def role(node: Node) -> str:
     if node.process.poll() is not None:
         return "dead"
     found = node.ask("INFO", "replication")

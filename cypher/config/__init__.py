@@ -42,6 +42,7 @@ __all__ = [
     "SessionsConfig",
     "WebhookConfig",
     "load",
+    "read_settings",
 ]
 
 
@@ -65,6 +66,17 @@ class Config:
 
 def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
     """Read every setting; raise `SettingsRefused` with all that is wrong, never only with the first."""
+    config, problems = read_settings(environ, dotenv)
+    if problems:
+        raise SettingsRefused(problems)
+    return config
+
+
+def read_settings(environ: Mapping[str, str], dotenv: Path | None) -> tuple[Config, list[str]]:
+    """Read every setting, and what is wrong with them: nothing may be served when there is anything.
+
+    In the place of a setting that is wrong stands its default, or the wrong one where it can be told apart.
+    """
     read = SettingsReader(environ, dotenv)
     embedded_path = Path(read.text("EMBEDDED_PATH") or ".cypher")
     postgres, http = read_postgres(read), read_http(read)
@@ -83,6 +95,4 @@ def load(environ: Mapping[str, str], dotenv: Path | None) -> Config:
         embedded_path=embedded_path,
         log=read_log(read),
     )
-    if read.problems:
-        raise SettingsRefused(read.problems)
-    return config
+    return config, read.problems

@@ -1,10 +1,14 @@
 """Where the truth is kept."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cypher.settings import Secret, SettingsReader
 
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+#: Those of the second kind never go on without TLS, those of the third know the server by its certificate.
+ADVISORY = ("disable", "allow", "prefer")
+VERIFYING = ("verify-ca", "verify-full")
+SSL_MODES = (*ADVISORY, "require", *VERIFYING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +23,9 @@ class PostgresConfig:
     migration_user: str | None = None
     migration_password: Secret | None = None
     sslmode: str | None = None
+    sslrootcert: Path | None = None  #: certificates of those who may have signed the server's
+    sslcert: Path | None = None  #: our own, with its key, for a server that asks for one
+    sslkey: Path | None = None
     pooled: bool = False  #: whether a pooler in between lends a connection for one transaction only
     pool_max: int = 20
     acquire_seconds: float = 1.0  #: until one of the pool's connections is free
@@ -29,6 +36,16 @@ class PostgresConfig:
     @property
     def embedded(self) -> bool:
         return not self.hosts
+
+    def tls(self) -> dict[str, str]:
+        """Return what is set of TLS by libpq's names, which both drivers take."""
+        given = {
+            "sslmode": self.sslmode,
+            "sslrootcert": self.sslrootcert,
+            "sslcert": self.sslcert,
+            "sslkey": self.sslkey,
+        }
+        return {name: str(value) for name, value in given.items() if value}
 
 
 def read_postgres(read: SettingsReader) -> PostgresConfig:
@@ -54,7 +71,7 @@ def _read_server(read: SettingsReader) -> PostgresConfig:
     migration_password = read.secret("POSTGRES_MIGRATION_PASSWORD")
     if migration_password and not migration_user:
         read.refuse("POSTGRES_MIGRATION_PASSWORD is set without POSTGRES_MIGRATION_USER")
-    return PostgresConfig(
+    server = PostgresConfig(
         hosts=hosts,
         port=read.number("POSTGRES_PORT", 5432, low=1, high=65_535),
         user=user or "",
@@ -62,6 +79,21 @@ def _read_server(read: SettingsReader) -> PostgresConfig:
         database=database or "",
         migration_user=migration_user,
         migration_password=migration_password,
-        sslmode=read.choice("POSTGRES_SSLMODE", "", SSL_MODES) or None,
         pooled=read.choice("POSTGRES_POOLER", "off", ("off", "transaction")) == "transaction",
     )
+    return _with_tls(read, server)
+
+
+def _with_tls(read: SettingsReader, server: PostgresConfig) -> PostgresConfig:
+    """Add how the server is met. A certificate that would be left aside in silence is refused."""
+    mode = read.choice("POSTGRES_SSLMODE", "", SSL_MODES)
+    root, certificate = read.file("POSTGRES_SSLROOTCERT"), read.file("POSTGRES_SSLCERT")
+    key = read.file("POSTGRES_SSLKEY")
+    mode = mode or ("verify-full" if root else "")
+    if root and mode not in VERIFYING:
+        read.refuse("POSTGRES_SSLROOTCERT needs POSTGRES_SSLMODE to be verify-full or verify-ca")
+    if (certificate is None) != (key is None):
+        read.refuse("POSTGRES_SSLCERT and POSTGRES_SSLKEY are needed together")
+    if certificate and mode in ("", *ADVISORY):
+        read.refuse("POSTGRES_SSLCERT needs POSTGRES_SSLMODE to be require or more: others go on without TLS")
+    return replace(server, sslmode=mode or None, sslrootcert=root, sslcert=certificate, sslkey=key)

@@ -1,9 +1,10 @@
 """Where the cache is: one server, the primary that Sentinels name, or a cluster."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from cypher.settings import Secret, SettingsReader, bracketed
+from cypher.settings import Secret, SettingsReader, bracketed, is_readable
 
 PORT = 6379
 SENTINEL_PORT = 26_379
@@ -12,7 +13,8 @@ ONE_SERVER = ("redis", "rediss", "unix")
 SENTINELS = ("redis+sentinel", "rediss+sentinel")
 CLUSTER = ("redis+cluster", "rediss+cluster")
 #: Anything else in the query of REDIS_URL could override a time-out or carry a password into a log.
-OPTIONS = frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+OPTIONS = TLS_OPTIONS | {"db"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +103,24 @@ def _redis_from_url(read: SettingsReader, url: str, password: Secret | None) -> 
         )
         return RedisConfig()
     parts = urlsplit(url)
-    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= OPTIONS:
-        read.refuse(f"REDIS_URL may carry only these options: {', '.join(sorted(OPTIONS))}")
+    _check_options(read, parts)
     user, _, held = parts.netloc.rpartition("@")[0].partition(":")
     if held and password:
         read.refuse("REDIS_URL holds a password and REDIS_PASSWORD is set: keep one")
     return RedisConfig(url=_without_password(parts, user), password=Secret(unquote(held)) if held else password)
+
+
+def _check_options(read: SettingsReader, parts: SplitResult) -> None:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not options.keys() <= OPTIONS:
+        read.refuse(f"REDIS_URL may carry only these options: {', '.join(sorted(OPTIONS))}")
+    files = {name: Path(value) for name, value in options.items() if name in TLS_OPTIONS}
+    if files and not parts.scheme.startswith("rediss"):
+        read.refuse(f"REDIS_URL carries {', '.join(sorted(files))} without TLS: its scheme must begin with rediss")
+    for name in sorted(name for name, file in files.items() if not is_readable(file)):
+        read.refuse(f"REDIS_URL names a file in {name} that cannot be read")
+    if ("ssl_certfile" in files) != ("ssl_keyfile" in files):
+        read.refuse("REDIS_URL needs ssl_certfile and ssl_keyfile together")
 
 
 def _names_a_server(url: str) -> bool:

@@ -6,7 +6,8 @@ What runs is known from locks, never from process ids, which are used again: eac
 the process that starts it, and the kernel frees that lock when the last of its processes has ended, however it ended.
 """
 
+from cypher.embedded.joining import with_running
 from cypher.embedded.shares import Embedded, complete
 from cypher.embedded.wheels import postgres_binaries, valkey_server
 
-__all__ = ["Embedded", "complete", "postgres_binaries", "valkey_server"]
+__all__ = ["Embedded", "complete", "postgres_binaries", "valkey_server", "with_running"]

@@ -86,7 +86,7 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             # The store is written before the database hears of it: beside a process that has just made a key, this one
             # has read the store a moment too early.
             await asyncio.to_thread(ring.reload)
-        _compare(store, ring, theirs, epoch=await repos.deployment.get_epoch())
+        require_one_deployment(store, ring, theirs, epoch=await repos.deployment.get_epoch())
         if missing := sorted(seen - _ids(ring)):
             names = ", ".join(await _counted(repos, missing))
             raise KeyStoreRefused(
@@ -103,7 +103,8 @@ async def note_ring(deployment: DeploymentRepository, ring: KeyRing) -> None:
         await deployment.insert_data_key(key.id)
 
 
-def _compare(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: str | None) -> None:
+def require_one_deployment(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: str | None) -> None:
+    """Raise KeyStoreRefused when a ring is not of the database that says this of itself, or older than it has seen."""
     if theirs is None or theirs.store_id != ring.store_id:
         raise KeyStoreRefused(
             f"The key store at {store.describe()} belongs to another database. "

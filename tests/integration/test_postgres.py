@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cypher import sqlfiles
+from cypher.doctor.patient import LOOKING_ONLY
 from cypher.errors import PostgresUnavailable
 from cypher.postgres import Database, Executor
 from cypher.postgres_errors import QueryFailed
@@ -231,6 +232,17 @@ async def test_the_session_has_the_settings_that_decisions_rely_on(raw):
             )
         }
     assert list(shown.values()) == ["2s", "500ms", "5s", "read committed", "UTC"]
+
+
+async def test_who_only_looks_cannot_write(postgres_config):
+    database = await Database.open(postgres_config, lambda run: run, LOOKING_ONLY)
+    async with database.connection() as run:
+        assert await run.value(QUERIES.get_epoch) is None
+    with pytest.raises(PostgresUnavailable) as refused:
+        async with database.connection() as run:
+            await run.execrows(QUERIES.insert_epoch, "epoch")
+    assert refused.value.__cause__.sqlstate == "25006"
+    await database.close()
 
 
 async def test_closing_does_not_wait_for_ever(postgres_config, monkeypatch):

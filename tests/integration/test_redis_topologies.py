@@ -11,7 +11,7 @@ from cypher.config import load
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from tests.conftest import patient
-from tests.redis_topologies import Servers, cluster, sentinels
+from tests.redis_topologies import Servers, cluster, role, sentinels
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,13 @@ async def test_every_command_reaches_the_server_that_holds_the_key(client: Redis
     run = client.script("redis.call('ZADD', KEYS[1], 1, ARGV[1]) redis.call('SET', KEYS[2], 1) return #KEYS")
     assert await run(both, ["member"]) == 2
     assert await client.zrem(both[0], b"member")
+
+
+async def test_every_server_that_holds_names_says_what_it_is(servers: Servers, client: RedisClient) -> None:
+    found = await client.describe_servers()
+    assert len(found) == sum(role(node) == "master" for node in servers.nodes)
+    assert {each["maxmemory_policy"] for each in found} == {"noeviction"}
+    assert await client.get_setting("appendonly") == ["no"] * len(found)
 
 
 async def test_after_a_failover_the_new_primary_is_found(servers: Servers, client: RedisClient) -> None:

@@ -387,6 +387,33 @@ def test_origins_are_written_as_a_browser_sends_them() -> None:
     assert load({}, None).http.allowed_origins == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"POSTGRES_SSLROOTCERT": "/nowhere"}, "POSTGRES_SSLROOTCERT names a file that cannot be read"),
+        ({"POSTGRES_SSLROOTCERT": "FILE", "POSTGRES_SSLMODE": "require"}, "POSTGRES_SSLMODE to be verify-full"),
+        ({"POSTGRES_SSLCERT": "FILE"}, "needed together"),
+        ({"POSTGRES_SSLCERT": "FILE", "POSTGRES_SSLKEY": "FILE"}, "POSTGRES_SSLMODE to be require or more"),
+        ({"REDIS_URL": "rediss://h?ssl_ca_certs=/nowhere"}, "names a file in ssl_ca_certs that cannot be read"),
+        ({"REDIS_URL": "redis://h?ssl_ca_certs=FILE"}, "must begin with rediss"),
+        ({"REDIS_URL": "unix:///s?ssl_ca_certs=FILE"}, "must begin with rediss"),
+        ({"REDIS_URL": "rediss+cluster://h?ssl_certfile=FILE"}, "ssl_certfile and ssl_keyfile together"),
+    ],
+)
+def test_a_certificate_that_would_be_left_aside_is_refused(tmp_path: Path, settings, problem: str) -> None:
+    (file := tmp_path / "file").touch()
+    given = {name: value.replace("FILE", str(file)) for name, value in settings.items()}
+    assert problem in problems({**SERVERS, "REDIS_HOST": "", **given})
+
+
+def test_the_files_of_tls_go_to_the_drivers_by_libpqs_names(tmp_path: Path) -> None:
+    (file := tmp_path / "file").touch()
+    names = ("POSTGRES_SSLROOTCERT", "POSTGRES_SSLCERT", "POSTGRES_SSLKEY")
+    given = load({**SERVERS, **dict.fromkeys(names, str(file))}, None).postgres.tls()
+    assert given == {"sslmode": "verify-full", "sslrootcert": str(file), "sslcert": str(file), "sslkey": str(file)}
+    assert load(SERVERS, None).postgres.tls() == {}
+
+
 def test_migration_password_needs_its_user() -> None:
     assert "POSTGRES_MIGRATION_USER" in problems({**SERVERS, "POSTGRES_MIGRATION_PASSWORD": "p"})
 
