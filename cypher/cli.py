@@ -10,7 +10,7 @@ from cypher import logs, serving
 from cypher.app import Resources
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.commands import audit, canary, keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, backup, canary, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import run, servers, with_resources
 from cypher.config import Config
 from cypher.demo import demo as run_demo
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")

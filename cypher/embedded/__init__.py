@@ -6,7 +6,7 @@ What runs is known from locks, never from process ids, which are used again: eac
 the process that starts it, and the kernel frees that lock when the last of its processes has ended, however it ended.
 """
 
-from cypher.embedded.shares import Embedded, complete
+from cypher.embedded.shares import Embedded, complete, kept_password
 from cypher.embedded.wheels import postgres_binaries, valkey_server
 
-__all__ = ["Embedded", "complete", "postgres_binaries", "valkey_server"]
+__all__ = ["Embedded", "complete", "kept_password", "postgres_binaries", "valkey_server"]

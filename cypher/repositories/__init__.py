@@ -11,6 +11,7 @@ from cypher.repositories.accounts import AccountRepository
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.audit_seals import AuditSealRepository
 from cypher.repositories.audit_subjects import AuditSubjectRepository
+from cypher.repositories.backups import BackupRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
@@ -46,6 +47,7 @@ class Repositories:
     deployment: DeploymentRepository
     sealed_columns: SealedColumnsRepository
     indexed_columns: IndexedColumnsRepository
+    backups: BackupRepository
 
 
 def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:
@@ -70,6 +72,7 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
             deployment=DeploymentRepository(run),
             sealed_columns=SealedColumnsRepository(run),
             indexed_columns=IndexedColumnsRepository(run, codec, index),
+            backups=BackupRepository(run),
         )
 
     return over

@@ -1,0 +1,101 @@
+"""Finds PostgreSQL's own programs in a version that fits, and says how they reach the database."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cypher.config import PostgresConfig
+from cypher.embedded import postgres_binaries
+from cypher.errors import OperatorError
+
+#: Where Debian keeps the programs of each version.
+DEBIAN = Path("/usr/lib/postgresql")
+#: From this version on, what pg_restore sends is not understood by the servers before it.
+NEW_TIMEOUTS = 17
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Program:
+    """A program and its version, as 18."""
+
+    major: int
+    path: Path
+
+
+def find_program(name: str, *, server: int = 0, archive: int = 0) -> Program:
+    """Return the oldest `name` there is that is old enough and new enough.
+
+    `server` is the version of the server it speaks with, `archive` that of the pg_dump whose file it reads; 0 where
+    there is none. Raises OperatorError, which names what to install.
+    """
+    found = sorted(set(_versions(name)))
+    fitting = [program for program in found if _fits(program.major, server, archive)]
+    if fitting:
+        return fitting[0]
+    least = max(server, archive)
+    most = f" or {NEW_TIMEOUTS - 1} at most" if 0 < server < NEW_TIMEOUTS else ""
+    there = ", ".join(f"{program.path} is of version {program.major}" for program in found)
+    raise OperatorError(
+        f"There is no {name} here that fits: it must be of version {least or 15} or later{most}"
+        f"{f' (the server is PostgreSQL {server})' if server else ''}; {there or 'there is none at all'}. Install "
+        f"postgresql-client-{least or 15}, or cypher[embedded]."
+    )
+
+
+def environment_of(config: PostgresConfig) -> dict[str, str]:
+    """Return what a program is told of the database, and of nothing else: the password is in no command line."""
+    secret = {"PGPASSWORD": config.password.reveal()} if config.password else {}
+    several = {"PGTARGETSESSIONATTRS": "read-write"} if len(config.hosts) > 1 else {}
+    sslmode = {"PGSSLMODE": config.sslmode} if config.sslmode else {}
+    return {
+        "PATH": os.defpath,
+        "LC_ALL": "C",
+        "PGHOST": ",".join(config.hosts),
+        "PGPORT": str(config.port),
+        "PGUSER": config.user,
+        "PGDATABASE": config.database,
+        "PGCONNECT_TIMEOUT": "5",
+        **secret,
+        **several,
+        **sslmode,
+    }
+
+
+def complaint(said: bytes) -> str:
+    """Return what a program complained of first. Its other lines may quote rows."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if "error:" in line]
+    return lines[0][:300] if lines else "it says nothing"
+
+
+def _fits(major: int, server: int, archive: int) -> bool:
+    if 0 < server < NEW_TIMEOUTS <= major:
+        return False
+    return major >= max(server, archive)
+
+
+def _versions(name: str) -> Iterator[Program]:
+    for path in _places(name):
+        if path.is_file() and (major := _major(path)):
+            yield Program(major, path)
+
+
+def _places(name: str) -> Iterator[Path]:
+    with suppress(OperatorError):
+        yield postgres_binaries() / name
+    if found := shutil.which(name):
+        yield Path(found)
+    yield from sorted(DEBIAN.glob(f"*/bin/{name}"))
+
+
+def _major(path: Path) -> int | None:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return None
+    version = re.search(r"\(PostgreSQL\) ([0-9]+)", said.stdout)
+    return int(version[1]) if version else None
