@@ -73,7 +73,8 @@ async def create_backup(open_: Resources, target: Target, progress: Progress) ->
             await open_.audit.record(repos, Happening(event=Event.BACKUP_CREATED, note=str(target.data)), None)
         async with open_.upkeep.transaction() as repos:
             snapshot = await repos.backups.hold_snapshot()
-            program = find_program("pg_dump", server=await repos.backups.get_server_major())
+            server = await repos.backups.get_server_major()
+            program = find_program("pg_dump", at_least=server, back_to=server)
             contents = await _contents(open_, repos, program, keys)
             report = progress.begin("tables dumped", await repos.backups.count_tables())
             await dump(program, open_.config.postgres.as_owner(), snapshot, data / DUMP, report)

@@ -15,7 +15,8 @@ from cypher.errors import OperatorError
 
 #: Where Debian keeps the programs of each version.
 DEBIAN = Path("/usr/lib/postgresql")
-#: From this version on, what pg_restore sends is not understood by the servers before it.
+#: What pg_restore sends from this version on is not understood by servers before it, whose own pg_restore does not
+#: read what this version's pg_dump writes.
 NEW_TIMEOUTS = 17
 
 
@@ -27,23 +28,22 @@ class Program:
     path: Path
 
 
-def find_program(name: str, *, server: int = 0, archive: int = 0) -> Program:
-    """Return the oldest `name` there is that is old enough and new enough.
+def find_program(name: str, *, at_least: int, back_to: int = 0) -> Program:
+    """Return the oldest `name` there is of version `at_least` or later: that of the server, or of what wrote a dump.
 
-    `server` is the version of the server it speaks with, `archive` that of the pg_dump whose file it reads; 0 where
-    there is none. Raises OperatorError, which names what to install.
+    `back_to` is the version of the server that a dump is to be brought back to, 0 where there is none. Raises
+    OperatorError, which names what to install.
     """
     found = sorted(set(_versions(name)))
-    fitting = [program for program in found if _fits(program.major, server, archive)]
+    fitting = [program for program in found if _fits(program.major, at_least, back_to)]
     if fitting:
         return fitting[0]
-    least = max(server, archive)
-    most = f" or {NEW_TIMEOUTS - 1} at most" if 0 < server < NEW_TIMEOUTS else ""
+    most = f", and {NEW_TIMEOUTS - 1} at most" if 0 < back_to < NEW_TIMEOUTS else ""
     there = ", ".join(f"{program.path} is of version {program.major}" for program in found)
     raise OperatorError(
-        f"There is no {name} here that fits: it must be of version {least or 15} or later{most}"
-        f"{f' (the server is PostgreSQL {server})' if server else ''}; {there or 'there is none at all'}. Install "
-        f"postgresql-client-{least or 15}, or cypher[embedded]."
+        f"There is no {name} here that fits: it must not be older than PostgreSQL {at_least}{most}; "
+        f"{there or 'there is none at all'}. Install PostgreSQL's client of that version "
+        f"(postgresql-client-{at_least})."
     )
 
 
@@ -72,10 +72,8 @@ def complaint(said: bytes) -> str:
     return lines[0][:300] if lines else "it says nothing"
 
 
-def _fits(major: int, server: int, archive: int) -> bool:
-    if 0 < server < NEW_TIMEOUTS <= major:
-        return False
-    return major >= max(server, archive)
+def _fits(major: int, at_least: int, back_to: int) -> bool:
+    return major >= at_least and not 0 < back_to < NEW_TIMEOUTS <= major
 
 
 def _versions(name: str) -> Iterator[Program]:

@@ -13,7 +13,7 @@ from cypher.app import key_store
 from cypher.backup.creating import Progress
 from cypher.backup.dumping import bring_back
 from cypher.backup.finishing import Restored, finish_restore
-from cypher.backup.programs import find_program
+from cypher.backup.programs import NEW_TIMEOUTS, find_program
 from cypher.backup.verifying import Backup
 from cypher.clock import Clock
 from cypher.config import Config
@@ -61,7 +61,13 @@ async def _is_empty(db: Database[DeploymentOnly]) -> bool:
 async def _bring_back(config: Config, db: Database[DeploymentOnly], backup: Backup, progress: Progress) -> None:
     async with db.connection() as repos:
         server = await repos.backups.get_server_major()
-    program = find_program("pg_restore", server=server, archive=backup.contents.pg_dump)
+    written = backup.contents.pg_dump
+    if server < NEW_TIMEOUTS <= written:
+        raise OperatorError(
+            f"The backup is of PostgreSQL {written}, and the server is {server}: what came with {NEW_TIMEOUTS} is not "
+            "understood there. Restore it to a server that is not older. Nothing was changed."
+        )
+    program = find_program("pg_restore", at_least=max(server, written), back_to=server)
     report = progress.begin("bytes brought back", backup.dump.stat().st_size)
     await bring_back(program, config.postgres.as_owner(), backup.dump, report)
 

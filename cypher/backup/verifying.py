@@ -57,7 +57,7 @@ def verify_backup(source: Source, master_password: Secret, clock: Clock, progres
     ring = _open(source, manifest, master_password, clock)
     if source.store is None:
         _require_as_written(source.keys_path / KEYRING, contents.files[KEYRING], progress)
-    require_readable(find_program("pg_restore", archive=contents.pg_dump), source.data / DUMP)
+    require_readable(find_program("pg_restore", at_least=contents.pg_dump), source.data / DUMP)
     return Backup(source=source, contents=contents, ring=ring)
 
 

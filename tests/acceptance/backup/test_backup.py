@@ -1,14 +1,18 @@
 """A backup is made beside live traffic, proven, brought back elsewhere, and then everybody logs in and nothing else."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cypher.config import PostgresConfig
+from cypher.embedded import Embedded
 from tests.acceptance.authenticator import HandClock, prove
-from tests.acceptance.backup.steps import MASTER_PASSWORD, Lived, live, of
+from tests.acceptance.backup.steps import MASTER_PASSWORD, Lived, live, of, settings
 from tests.acceptance.new_passwords import recover
 from tests.acceptance.person import Person
+from tests.processes import private_folder
 
 ENDED = {"sessions", "device_tokens", "recovery_tokens", "service_tokens", "recovery_codes", "totp_steps"}
 
@@ -36,12 +40,29 @@ async def refusals(person: Person, lived: Lived, url: str) -> dict[str, object]:
     return codes
 
 
+@pytest.fixture
+def place(request: pytest.FixtureRequest, redis_config, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Settings of an empty database: on this run's server, or on another one, which has counted fewer transactions."""
+    if request.param == "the same server":
+        yield request.getfixturevalue("empty")
+        return
+    with private_folder() as folder, Embedded.start(folder, needs_redis=False) as embedded:
+        yield settings(embedded.postgres(PostgresConfig()), redis_config, tmp_path / "keys-elsewhere")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("before", "after"), [("directory", "directory"), ("postgres", "postgres"), ("postgres", "directory")]
+    ("before", "after", "place"),
+    [
+        ("directory", "directory", "another server"),
+        ("directory", "postgres", "the same server"),
+        ("postgres", "postgres", "the same server"),
+        ("postgres", "directory", "the same server"),
+    ],
+    indirect=["place"],
 )
 async def test_after_a_restore_everybody_logs_in_and_nothing_of_before_opens_anything(
-    environment, empty, start_service, clock, http, run_cli, paths, tmp_path, before: str, after: str
+    place, start_service, clock, http, run_cli, paths, tmp_path, before: str, after: str
 ) -> None:
     as_before = {"KEY_STORE": before, "MASTER_ENCRYPTION_PASSWORD": MASTER_PASSWORD}
     service = await start_service(clock, **as_before)
@@ -59,7 +80,7 @@ async def test_after_a_restore_everybody_logs_in_and_nothing_of_before_opens_any
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     await service.stop()
 
-    there = {**empty, "KEY_STORE": after}
+    there = {**place, "KEY_STORE": after}
     verified = await run_cli(of(there), "backup", "verify", *options(paths), "--json")
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout) == made
@@ -90,6 +111,7 @@ async def test_after_a_restore_everybody_logs_in_and_nothing_of_before_opens_any
     clock.next_step()
     clock.next_step()
     assert (await prove(alice, asked, lived.app.code())).body["status"] == "authenticated"
+    assert [name async for name in other.resources.redis.scan(f"cypher:{restored['epoch']}:session:*")]
     await other.seal()
     proven = await run_cli(other, "audit", "verify", "--checkpoint", str(checkpoint), "--json")
     assert proven.returncode == 0, proven.stderr

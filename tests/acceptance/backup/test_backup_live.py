@@ -42,7 +42,7 @@ async def test_the_dump_and_the_keys_agree_while_people_come_and_keys_go(service
 
     backup = verified(paths)
     config = load(empty, None)
-    program = find_program("pg_restore", archive=backup.contents.pg_dump)
+    program = find_program("pg_restore", at_least=backup.contents.pg_dump)
     await bring_back(program, config.postgres.as_owner(), backup.dump, lambda done: None)
     db = await Database.open(replace(config.postgres.as_owner(), pool_max=1), DeploymentOnly.over)
     try:

@@ -119,7 +119,7 @@ async def test_another_master_password_is_refused_and_not_shown(backup: Paths) -
 
 async def test_a_dump_signed_for_other_bytes_is_found_by_its_content(backup: Paths) -> None:
     """The list of what is in a dump is read, whatever its hash says."""
-    program = find_program("pg_restore", archive=verified(backup).contents.pg_dump)
+    program = find_program("pg_restore", at_least=verified(backup).contents.pg_dump)
     (backup[0] / DUMP).write_bytes(b"PGDMP and then nothing")
     with pytest.raises(OperatorError, match="is no dump of a database of Cypher's: pg_restore: error:"):
         require_readable(program, backup[0] / DUMP)
@@ -295,7 +295,7 @@ async def test_a_lost_database_comes_back_under_the_keys_that_are_there(
 
 def bring_back_by_hand(postgres, paths: Paths) -> None:
     """Do what an operator without Cypher does."""
-    program = find_program("pg_restore", archive=verified(paths).contents.pg_dump)
+    program = find_program("pg_restore", at_least=verified(paths).contents.pg_dump)
     owner = postgres.as_owner()
     command = [program.path, "--no-owner", f"--dbname={owner.database}", str(paths[0] / DUMP)]
     subprocess.run(command, check=True, env=environment_of(owner))
