@@ -1,6 +1,7 @@
 """Runs pg_dump and pg_restore, and follows how far they are."""
 
 import asyncio
+import hashlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -51,33 +52,38 @@ def require_readable(program: Program, file: Path) -> None:
         raise OperatorError(f"{file} is no dump of a database of Cypher's: {complaint(listed.stderr)}")
 
 
-async def bring_back(program: Program, postgres: PostgresConfig, file: Path, report: Report) -> None:
+async def bring_back(program: Program, postgres: PostgresConfig, file: Path, sha256: str, report: Report) -> None:
     """Bring a dump back into an empty database: all of it, or nothing. `report` gets the bytes read.
 
     The program is fed from here: when this process is killed it meets an end too early, and PostgreSQL keeps nothing.
-    Raises OperatorError with what pg_restore complains of.
+    Raises OperatorError with what pg_restore complains of, and for a file that has not this hash any more.
     """
     options = ["--format=custom", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     arguments = [*options, "--no-password", f"--dbname={_conninfo(postgres.database)}"]
     async with _running(program, arguments, postgres, stdin=subprocess.PIPE) as process:
         listening = asyncio.create_task(_stderr(process).read())
         with suppress(BrokenPipeError, ConnectionResetError):  # it has ended, and says why
-            await _feed(process, file, report)
+            await _feed(process, file, sha256, report)
         said = await listening
         if await process.wait():
             raise OperatorError(f"pg_restore has failed, and the database is as it was: {complaint(said)}")
 
 
-async def _feed(process: asyncio.subprocess.Process, file: Path, report: Report) -> None:
+async def _feed(process: asyncio.subprocess.Process, file: Path, sha256: str, report: Report) -> None:
+    """Feed a file, the end of it only when all of it was seen to be what was verified."""
     if process.stdin is None:
         raise RuntimeError("the program was started without a pipe")
-    done = 0
+    digest, done, held_back = hashlib.sha256(), 0, b""
     with file.open("rb") as opened:
         while chunk := await asyncio.to_thread(opened.read, CHUNK):
-            process.stdin.write(chunk)
+            process.stdin.write(held_back)
             await process.stdin.drain()
-            done += len(chunk)
+            digest.update(chunk)
+            done, held_back = done + len(chunk), chunk
             report(done)
+    if digest.hexdigest() != sha256:
+        raise OperatorError(f"{file} was changed after it was verified. The database is as it was.")
+    process.stdin.write(held_back)
     process.stdin.close()
     await process.stdin.wait_closed()
 

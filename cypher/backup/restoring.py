@@ -13,6 +13,7 @@ from cypher.app import key_store
 from cypher.backup.creating import Progress
 from cypher.backup.dumping import bring_back
 from cypher.backup.finishing import Restored, finish_restore
+from cypher.backup.manifest import DUMP
 from cypher.backup.programs import NEW_TIMEOUTS, find_program
 from cypher.backup.verifying import Backup
 from cypher.clock import Clock
@@ -69,7 +70,8 @@ async def _bring_back(config: Config, db: Database[DeploymentOnly], backup: Back
         )
     program = find_program("pg_restore", at_least=max(server, written), back_to=server)
     report = progress.begin("bytes brought back", backup.dump.stat().st_size)
-    await bring_back(program, config.postgres.as_owner(), backup.dump, report)
+    sha256 = backup.contents.files[DUMP].sha256
+    await bring_back(program, config.postgres.as_owner(), backup.dump, sha256, report)
 
 
 def _require_known(backup: Backup) -> None:

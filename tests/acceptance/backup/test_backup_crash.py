@@ -46,7 +46,7 @@ def called(*given, **named):
     original(*given, **named)
     die()
 
-async def half(process, file, report):
+async def half(process, file, sha256, report):
     data = file.read_bytes()
     process.stdin.write(data[:len(data) // 2])
     await process.stdin.drain()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cypher.backup.creating import Target, create_backup
 from cypher.backup.dumping import bring_back
+from cypher.backup.manifest import DUMP
 from cypher.backup.programs import find_program
 from cypher.config import load
 from cypher.crypto.keyring import Purpose
@@ -43,7 +44,8 @@ async def test_the_dump_and_the_keys_agree_while_people_come_and_keys_go(service
     backup = verified(paths)
     config = load(empty, None)
     program = find_program("pg_restore", at_least=backup.contents.pg_dump)
-    await bring_back(program, config.postgres.as_owner(), backup.dump, lambda done: None)
+    sha256 = backup.contents.files[DUMP].sha256
+    await bring_back(program, config.postgres.as_owner(), backup.dump, sha256, lambda done: None)
     db = await Database.open(replace(config.postgres.as_owner(), pool_max=1), DeploymentOnly.over)
     try:
         async with db.connection() as repos:

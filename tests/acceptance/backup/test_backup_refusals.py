@@ -201,6 +201,14 @@ async def test_a_key_store_that_is_there_is_not_overwritten(backup: Paths, empty
     assert as_owner(load(empty, None).postgres, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
+async def test_a_dump_that_is_changed_after_it_was_verified_is_not_brought_back(backup: Paths, empty) -> None:
+    config, found = load(empty, None), verified(backup)
+    flipped(backup)
+    with pytest.raises(OperatorError, match=r"was changed after it was verified\. The database is as it was"):
+        await restore_backup(config, found, SystemClock(), SILENT)
+    assert as_owner(config.postgres, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+
+
 async def test_a_backup_of_a_later_version_is_refused(backup: Paths, empty, monkeypatch) -> None:
     monkeypatch.setattr(restoring, "names", lambda: ["0001_users"])
     with pytest.raises(OperatorError, match="The backup is of a later version of Cypher"):
