@@ -4,9 +4,10 @@ What people, backends and operators can do with it is made in `wiring` and `oper
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cypher.auth.audit import Audit
 from cypher.clock import Clock
@@ -17,7 +18,7 @@ from cypher.crypto.keyring import KeyRing, RotationPolicy
 from cypher.crypto.keystore import DirectoryKeyStore, KeyStore
 from cypher.errors import KeyStoreRefused, SchemaRefused
 from cypher.maintenance.background import RATE, BackgroundReencryption
-from cypher.maintenance.key_identity import open_key_ring
+from cypher.maintenance.key_identity import open_key_ring, open_restored_key_ring
 from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.maintenance.leases import Leases
 from cypher.maintenance.reencryption import Reencryption
@@ -51,9 +52,22 @@ class Resources:
     metrics: Metrics
 
 
-@asynccontextmanager
-async def resources(config: Config, clock: Clock, *, may_create_keys: bool = False) -> AsyncIterator[Resources]:
+#: How a ring is opened beside the database that it belongs to.
+OpenRing = Callable[[Database[DeploymentOnly], KeyStore, Secret, Clock], Awaitable[KeyRing]]
+
+
+def resources(config: Config, clock: Clock, *, may_create_keys: bool = False) -> AbstractAsyncContextManager[Resources]:
     """Open database, key ring and Redis; refuses a schema that is behind and a key store that does not fit."""
+    return _resources(config, clock, partial(open_key_ring, may_create=may_create_keys))
+
+
+def restored_resources(config: Config, clock: Clock) -> AbstractAsyncContextManager[Resources]:
+    """Open what was brought back from a backup and is not served yet, as the schema's owner, in a new epoch."""
+    return _resources(replace(config, postgres=config.postgres.as_owner()), clock, open_restored_key_ring)
+
+
+@asynccontextmanager
+async def _resources(config: Config, clock: Clock, open_ring: OpenRing) -> AsyncIterator[Resources]:
     behind = await asyncio.to_thread(pending, config.postgres)
     if behind:
         raise SchemaRefused(
@@ -65,7 +79,7 @@ async def resources(config: Config, clock: Clock, *, may_create_keys: bool = Fal
         closing.push_async_callback(uncoded.close)
         await uncoded.require_limits()
         password = required_password(config)
-        ring = await open_key_ring(uncoded, key_store(config), password, clock, may_create=may_create_keys)
+        ring = await open_ring(uncoded, key_store(config), password, clock)
         leases = Leases(uncoded, ring, config.keys.rotation_operations)
         codec, index = FieldCodec(ring, leases), BlindIndex(ring)
         over = repositories_over(ring, codec, index)

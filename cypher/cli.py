@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cypher.app import Resources
-from cypher.commands import audit, canary, doctor, keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, backup, canary, doctor, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import in_a_sentence, servers, with_resources
 from cypher.commands.serve import migrated, serve
 from cypher.demo import demo as run_demo
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(backup.app, name="backup")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(users.app, name="users")

@@ -4,7 +4,7 @@ Uses psycopg, which yoyo needs, and no pool: it runs before the service and besi
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -43,6 +43,7 @@ def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> lis
     # Not beside yoyo's work, whose tables the rights are for; but one at a time as well: racing GRANTs fail.
     with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
         connection.execute(sql.wait_for_others.sql)
+        _make_service_group(connection, config)
         connection.execute(sql.grant_service_rights.sql)
         if retention_days is not None:
             _value(connection, sql.set_retention_days, str(retention_days))
@@ -101,6 +102,15 @@ def _apply(backend: DatabaseBackend) -> list[str]:
 def names() -> list[str]:
     """Return every migration of this version, in order."""
     return sorted(migration.id for migration in read_migrations(str(sqlfiles.migrations_path())))
+
+
+def _make_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:
+    """Make the group that the migrations grant to where it is missing; who may not is told later."""
+    if _owner(config)[0] == config.user or _value(connection, sql.has_group):
+        return
+    refused = (psycopg.errors.InsufficientPrivilege, psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation)
+    with suppress(*refused), connection.transaction():
+        connection.execute(sql.create_group.sql)
 
 
 def _join_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:

@@ -114,3 +114,11 @@ SELECT EXISTS (SELECT
 -- name: stay_idle :exec
 -- For a transaction that only holds a lock: it has no snapshot, and keeps nothing from being vacuumed.
 SET LOCAL idle_in_transaction_session_timeout = 0;
+
+-- name: set_epoch :execrows
+-- params: epoch
+-- After a backup was brought back, as the schema's owner: the service itself may not change an epoch.
+INSERT INTO deployment (epoch)
+VALUES ($1)
+    ON CONFLICT ON CONSTRAINT deployment_pk DO UPDATE
+   SET epoch = excluded.epoch;

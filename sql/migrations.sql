@@ -17,6 +17,10 @@ SELECT to_regclass('_yoyo_migration') IS NOT NULL;
 -- name: has_group :value
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'cypher_service');
 
+-- name: create_group :exec
+-- The migration that makes it was applied on another server, where this schema was before.
+CREATE ROLE cypher_service NOLOGIN;
+
 -- name: lacks_group :value
 -- params: service_role
 -- Whether the service's role is there, and no member of the group yet.

@@ -77,6 +77,8 @@ class Event(StrEnum):
     TRAIL_VERIFIED = "audit.trail.verified"
     TRAIL_BROKEN = "audit.trail.broken"
     MONTH_DROPPED = "audit.month.dropped"
+    BACKUP_CREATED = "system.backup.created"
+    BACKUP_RESTORED = "system.backup.restored"
     INSTANCE_STARTED = "system.instance.started"
     INSTANCE_STOPPED = "system.instance.stopped"
 

@@ -34,6 +34,11 @@ def base32(secret: bytes) -> str:
     return base64.b32encode(secret).decode()
 
 
+def newest_step(now: datetime) -> int:
+    """Return the last step whose code is taken at this moment."""
+    return int(now.timestamp()) // STEP_SECONDS + WINDOW
+
+
 def step_of(secret: bytes, code: str, now: datetime) -> int | None:
     """Return the step that a code belongs to, counted from 1970, or None for a code that is wrong now.
 
@@ -41,9 +46,9 @@ def step_of(secret: bytes, code: str, now: datetime) -> int | None:
     """
     if not CODE.fullmatch(code):
         return None
-    present = int(now.timestamp()) // STEP_SECONDS
+    newest = newest_step(now)
     totp = pyotp.TOTP(base32(secret), interval=STEP_SECONDS)
-    for step in range(present + WINDOW, present - WINDOW - 1, -1):
+    for step in range(newest, newest - 2 * WINDOW - 1, -1):
         if totp.verify(code, for_time=step * STEP_SECONDS):
             return step
     return None

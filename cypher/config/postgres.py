@@ -47,6 +47,12 @@ class PostgresConfig:
         }
         return {name: str(value) for name, value in given.items() if value}
 
+    def as_owner(self) -> "PostgresConfig":
+        """Return the same database as the owner of its schema reaches it."""
+        if self.migration_user is None:
+            return self
+        return replace(self, user=self.migration_user, password=self.migration_password)
+
 
 def read_postgres(read: SettingsReader) -> PostgresConfig:
     return replace(

@@ -22,6 +22,11 @@ from cypher.crypto.wrapping import KeyEncryptionKey
 EPOCH_LETTERS = string.ascii_lowercase + string.digits
 
 
+def new_epoch() -> str:
+    """Draw what the names in Redis begin with."""
+    return "".join(secrets.choice(EPOCH_LETTERS) for _ in range(8))
+
+
 def new_kdf(rounds: int) -> Kdf:
     """Return a key derivation with a new salt."""
     if not 1 <= rounds <= MOST_ROUNDS:
@@ -48,7 +53,7 @@ def make_ring(
     return StoredRing(
         store_id=store_id,
         generation=1,
-        epoch="".join(secrets.choice(EPOCH_LETTERS) for _ in range(8)),
+        epoch=new_epoch(),
         kdf=kdf,
         check=kek.make_check(store_id),
         keys=keys,

@@ -7,7 +7,7 @@ the process that starts it, and the kernel frees that lock when the last of its 
 """
 
 from cypher.embedded.joining import with_running
-from cypher.embedded.shares import Embedded, complete
+from cypher.embedded.shares import Embedded, complete, kept_password
 from cypher.embedded.wheels import postgres_binaries, valkey_server
 
-__all__ = ["Embedded", "complete", "postgres_binaries", "valkey_server", "with_running"]
+__all__ = ["Embedded", "complete", "kept_password", "postgres_binaries", "valkey_server", "with_running"]

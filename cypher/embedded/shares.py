@@ -18,6 +18,7 @@ from cypher.errors import OperatorError
 from cypher.signals import undisturbed
 
 STOP_SECONDS = 30
+PASSWORD = "master-password"  # noqa: S105 - the name of a file
 
 
 def complete(config: Config) -> tuple[Config, "Embedded | None"]:
@@ -40,6 +41,12 @@ def complete(config: Config) -> tuple[Config, "Embedded | None"]:
             config = replace(config, keys=replace(config.keys, master_password=password))
         undo.pop_all()
     return config, embedded
+
+
+def kept_password(path: Path) -> Secret | None:
+    """Return the master password that servers under `path` keep; starts nothing."""
+    file = path / PASSWORD
+    return Secret(file.read_text().strip()) if file.is_file() else None
 
 
 class Embedded:
@@ -107,7 +114,7 @@ class Embedded:
 
     def master_password(self, key_store: Path | None) -> Secret:
         """Read the password kept here; make one only where no key store waits for the one that it was made with."""
-        file = self.path / "master-password"
+        file = self.path / PASSWORD
         with locked(self.path / "lock"):
             if not file.exists():
                 if key_store and key_store.exists() and any(key_store.iterdir()):

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from cypher.auth.opaque import new_setup
 from cypher.clock import Clock
 from cypher.config import Secret
+from cypher.crypto.epochs import begin_epoch
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.keystore import KeyStore
 from cypher.errors import KeyStoreRefused, PostgresUnavailable
@@ -52,6 +53,22 @@ async def open_key_ring(
     return ring
 
 
+async def open_restored_key_ring(db: Database[R], store: KeyStore, master_password: Secret, clock: Clock) -> KeyRing:
+    """Open the key store of a database that was brought back from a backup, and begin a new epoch in it.
+
+    From here on nobody is served until the database is of this epoch as well. Raises KeyStoreRefused, and has written
+    nothing, as `open_key_ring` does.
+    """
+    ring = await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
+    _require_every_purpose(ring)
+    async with db.connection() as repos:
+        if not await repos.deployment.has_sealed_rows():
+            raise KeyStoreRefused("There is nothing in this database that a restore could finish.")
+        await _require_own(repos, store, ring)
+    await asyncio.to_thread(begin_epoch, store, ring)
+    return await asyncio.to_thread(KeyRing.open, store, master_password.reveal(), clock)
+
+
 async def _require_fresh(db: Database[R], store: KeyStore, *, may_create: bool) -> None:
     async with db.connection() as repos:
         if await repos.deployment.get_identity() is not None or await repos.deployment.has_sealed_rows():
@@ -67,8 +84,7 @@ async def _require_fresh(db: Database[R], store: KeyStore, *, may_create: bool) 
 
 async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: bool) -> None:
     """Compare the ring with what the database has seen; the first ring to come is written down."""
-    for purpose in Purpose:
-        ring.primary(purpose)  # a store that lacks one must show at the start, not at a request
+    _require_every_purpose(ring)
     ours = Identity(store_id=ring.store_id, generation=ring.generation)
     async with db.transaction() as repos:
         theirs = await repos.deployment.get_identity()
@@ -81,18 +97,8 @@ async def _join(db: Database[R], store: KeyStore, ring: KeyRing, *, may_create: 
             await repos.deployment.insert_identity(ours)
             await repos.deployment.insert_epoch(ring.epoch)
             theirs = await repos.deployment.get_identity()
-        seen = set(await repos.deployment.list_data_keys())
-        if theirs is not None and (theirs.generation > ring.generation or seen - _ids(ring)):
-            # The store is written before the database hears of it: beside a process that has just made a key, this one
-            # has read the store a moment too early.
-            await asyncio.to_thread(ring.reload)
-        require_one_deployment(store, ring, theirs, epoch=await repos.deployment.get_epoch())
-        if missing := sorted(seen - _ids(ring)):
-            names = ", ".join(await _counted(repos, missing))
-            raise KeyStoreRefused(
-                f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
-                "Bring the newest backup of the key store back."
-            )
+        await _require_own(repos, store, ring)
+        _require_epoch(store, ring, await repos.deployment.get_epoch())
         await note_ring(repos.deployment, ring)
 
 
@@ -105,6 +111,32 @@ async def note_ring(deployment: DeploymentRepository, ring: KeyRing) -> None:
 
 def require_one_deployment(store: KeyStore, ring: KeyRing, theirs: Identity | None, *, epoch: str | None) -> None:
     """Raise KeyStoreRefused when a ring is not of the database that says this of itself, or older than it has seen."""
+    _require_generation(store, ring, theirs)
+    _require_epoch(store, ring, epoch)
+
+
+def _require_every_purpose(ring: KeyRing) -> None:
+    for purpose in Purpose:
+        ring.primary(purpose)  # a store that lacks one must show at the start, not at a request
+
+
+async def _require_own(repos: HoldsDeployment, store: KeyStore, ring: KeyRing) -> None:
+    """Refuse a ring that is not this database's, or not as new as what it has seen."""
+    theirs, seen = await repos.deployment.get_identity(), set(await repos.deployment.list_data_keys())
+    if theirs is not None and (theirs.generation > ring.generation or seen - _ids(ring)):
+        # The store is written before the database hears of it: beside a process that has just made a key, this one
+        # has read the store a moment too early.
+        await asyncio.to_thread(ring.reload)
+    _require_generation(store, ring, theirs)
+    if missing := sorted(seen - _ids(ring)):
+        names = ", ".join(await _counted(repos, missing))
+        raise KeyStoreRefused(
+            f"The key store at {store.describe()} lacks keys that this database has used: {names}. "
+            "Bring the newest backup of the key store back."
+        )
+
+
+def _require_generation(store: KeyStore, ring: KeyRing, theirs: Identity | None) -> None:
     if theirs is None or theirs.store_id != ring.store_id:
         raise KeyStoreRefused(
             f"The key store at {store.describe()} belongs to another database. "
@@ -115,10 +147,13 @@ def require_one_deployment(store: KeyStore, ring: KeyRing, theirs: Identity | No
             f"The key store at {store.describe()} is older (generation {ring.generation}) than the one this "
             f"database has seen (generation {theirs.generation}). Bring the newest backup of the key store back."
         )
+
+
+def _require_epoch(store: KeyStore, ring: KeyRing, epoch: str | None) -> None:
     if epoch != ring.epoch:
         raise KeyStoreRefused(
-            f"The database and the key store at {store.describe()} are not of one epoch: one of them was brought "
-            "back from a backup alone. Restore both from the same backup."
+            f"The database and the key store at {store.describe()} are not of one epoch: one of them was brought back "
+            "from a backup, and what must end after that has not. Run: cypher backup restore --finish"
         )
 
 

@@ -11,6 +11,7 @@ from cypher.repositories.accounts import AccountRepository
 from cypher.repositories.audit import AuditRepository
 from cypher.repositories.audit_seals import AuditSealRepository
 from cypher.repositories.audit_subjects import AuditSubjectRepository
+from cypher.repositories.backups import BackupRepository
 from cypher.repositories.blacklist import BlacklistRepository
 from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
@@ -103,6 +104,10 @@ class Repositories:
     @cached_property
     def indexed_columns(self) -> IndexedColumnsRepository:
         return IndexedColumnsRepository(self._run, self._codec, self._index)
+
+    @cached_property
+    def backups(self) -> BackupRepository:
+        return BackupRepository(self._run)
 
 
 def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Callable[[Executor], Repositories]:

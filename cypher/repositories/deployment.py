@@ -5,6 +5,7 @@ from uuid import UUID
 
 from cypher import sqlfiles
 from cypher.postgres import Executor
+from cypher.repositories.backups import BackupRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
 
 sql = sqlfiles.load("deployment")
@@ -43,6 +44,10 @@ class DeploymentRepository:
 
     async def insert_epoch(self, epoch: str) -> bool:
         return await self._run.execrows(sql.insert_epoch, epoch) == 1
+
+    async def set_epoch(self, epoch: str) -> None:
+        """Begin another epoch; only the schema's owner may."""
+        await self._run.execrows(sql.set_epoch, epoch)
 
     async def has_sealed_rows(self) -> bool:
         """Tell whether anything here was sealed by some key store."""
@@ -110,7 +115,8 @@ class DeploymentOnly:
 
     deployment: DeploymentRepository
     sealed_columns: SealedColumnsRepository
+    backups: BackupRepository
 
     @classmethod
     def over(cls, run: Executor) -> "DeploymentOnly":
-        return cls(DeploymentRepository(run), SealedColumnsRepository(run))
+        return cls(DeploymentRepository(run), SealedColumnsRepository(run), BackupRepository(run))

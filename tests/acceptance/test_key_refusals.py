@@ -112,7 +112,7 @@ def of_another_epoch(service: Service, tmp_path: Path) -> Case:
     as_owner(service.config.postgres, "UPDATE deployment SET epoch = 'later'")
     return service.config, (
         f"The database and the key store at {keys_of(service)} are not of one epoch: one of them was brought back from "
-        "a backup alone. Restore both from the same backup."
+        "a backup, and what must end after that has not. Run: cypher backup restore --finish"
     )
 
 

@@ -32,6 +32,7 @@ LAYERS = (
         "serving",
         "workers",
         "moving",
+        "backup",
         "cli",
         "commands",
         "demo",
@@ -77,7 +78,6 @@ BESIDE = {
     ("doctor", "embedded"),
     ("doctor", "trail"),
     ("canary", "app"),
-    ("canary", "embedded"),
     ("canary", "serving"),
     ("commands", "embedded"),
     ("cli", "app"),
@@ -88,6 +88,10 @@ BESIDE = {
     ("commands", "listening"),
     ("commands", "serving"),
     ("commands", "workers"),
+    ("commands", "backup"),
+    ("backup", "app"),
+    ("backup", "embedded"),
+    ("canary", "backup"),
     ("__main__", "cli"),
 }
 #: The client is another program that happens to be shipped with the service: it knows nothing of its inside.
