@@ -21,7 +21,8 @@ from cypher.config import Config
 from cypher.crypto.keystore import KeyStore
 from cypher.errors import KeyStoreRefused, OperatorError
 from cypher.migrate import migrate, names
-from cypher.postgres import MAINTENANCE_SECONDS, Database, QueryFailed
+from cypher.postgres import MAINTENANCE_SECONDS, Database
+from cypher.postgres_errors import QueryFailed
 from cypher.repositories.deployment import DeploymentOnly
 
 FINISH = "cypher backup restore --finish"
