@@ -58,6 +58,15 @@ async def test_every_command_reaches_the_server_that_holds_the_key(client: Redis
     assert await client.zrem(both[0], b"member")
 
 
+async def test_many_may_call_at_once_before_anything_is_known(servers: Servers) -> None:
+    for turn in range(3):
+        client = RedisClient.open(patient(load({"REDIS_URL": servers.url}, None).redis))
+        run = client.script(f"return redis.call('INCR', KEYS[1]) + {turn}")
+        answers = await asyncio.gather(*(run([key], []) for key in KEYS[:50]))
+        assert answers == [2 * turn + 1] * 50
+        await client.close()
+
+
 async def test_after_a_failover_the_new_primary_is_found(servers: Servers, client: RedisClient) -> None:
     run = client.script("return redis.call('SET', KEYS[1], ARGV[1])")
     await client.set_each(KEYS, b"before", px=60_000)
