@@ -18,7 +18,7 @@ from cypher.clock import Clock, SystemClock
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
 from cypher.redis_scripts import Script, ScriptCalls
-from cypher.redis_servers import CONNECTIONS, AnyRedis, connect
+from cypher.redis_servers import CONNECTIONS, AnyRedis, ClusterMap, connect
 from cypher.shared_lookups import SharedLookups
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class RedisClient:
         # The driver's own pools raise when they are empty, or cost more than this for each call.
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
+        self._map = ClusterMap(redis) if isinstance(redis, RedisCluster) else None
         self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
         self._scripts = (
             None if isinstance(redis, RedisCluster) else ScriptCalls(redis, self._guarded, most=SLICE, turns=TURNS)
@@ -189,8 +190,11 @@ class RedisClient:
             raise RedisUnavailable
         try:
             async with asyncio.timeout(self._seconds), self._places:
+                if self._map:
+                    await self._map.be_known()
                 answer = await call()
-        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as exc:
+        # The last one is what the driver of a cluster raises for a connection that it has closed under a call.
+        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError, AttributeError) as exc:
             self._breaker.failed()
             raise RedisUnavailable from exc
         except RedisError as exc:

@@ -3,6 +3,7 @@
 With short time-outs and no retries of the driver's own: what failed is decided by whoever asked.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -38,6 +39,26 @@ def connect(config: RedisConfig, closing: AsyncExitStack) -> AnyRedis:
         redis = _primary(servers, servers.primary, _options(config), closing)
     closing.push_async_callback(redis.aclose)
     return redis
+
+
+class ClusterMap:
+    """Has the driver learn the nodes of a cluster while nobody asks them anything.
+
+    It closes connections to nodes that it knew before, in the background, and would close those that a burst of calls
+    has just taken: at the first use, and after each failover.
+    """
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self._cluster = cluster
+        self._learning = asyncio.Lock()
+
+    async def be_known(self) -> None:
+        """Return when the nodes are known and nothing is being closed."""
+        if not (self._cluster._initialize or self._learning.locked()):
+            return
+        async with self._learning:
+            await self._cluster.initialize()
+            await asyncio.gather(*self._cluster.nodes_manager._background_tasks, return_exceptions=True)
 
 
 def _options(config: RedisConfig) -> dict[str, Any]:

@@ -65,6 +65,15 @@ async def test_every_server_that_holds_names_says_what_it_is(servers: Servers, c
     assert await client.get_setting("appendonly") == ["no"] * len(found)
 
 
+async def test_many_may_call_at_once_before_anything_is_known(servers: Servers) -> None:
+    for turn in range(3):
+        client = RedisClient.open(patient(load({"REDIS_URL": servers.url}, None).redis))
+        run = client.script(f"return redis.call('INCR', KEYS[1]) + {turn}")
+        answers = await asyncio.gather(*(run([key], []) for key in KEYS[:50]))
+        assert answers == [2 * turn + 1] * 50
+        await client.close()
+
+
 async def test_after_a_failover_the_new_primary_is_found(servers: Servers, client: RedisClient) -> None:
     run = client.script("return redis.call('SET', KEYS[1], ARGV[1])")
     await client.set_each(KEYS, b"before", px=60_000)
