@@ -10,7 +10,7 @@ from cypher import logs, serving
 from cypher.app import Resources
 from cypher.client import CypherClientError
 from cypher.clock import SystemClock
-from cypher.commands import audit, canary, keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, canary, importing, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import run, servers, with_resources
 from cypher.config import Config
 from cypher.demo import demo as run_demo
@@ -34,6 +34,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(rate_limits.app, name="rate-limits")
 app.command("canary")(canary.look)
+app.command("import")(importing.import_people)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
+from cypher.repositories.newcomers import NewcomerRepository
 from cypher.repositories.recovery_tokens import RecoveryTokenRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
@@ -32,6 +33,7 @@ class Repositories:
 
     users: UserRepository
     accounts: AccountRepository
+    newcomers: NewcomerRepository
     factors: FactorRepository
     devices: DeviceRepository
     sessions: SessionRepository
@@ -56,6 +58,7 @@ def repositories_over(ring: KeyRing, codec: FieldCodec, index: BlindIndex) -> Ca
         return Repositories(
             users=UserRepository(run, codec, index, decoy),
             accounts=AccountRepository(run, codec, index),
+            newcomers=NewcomerRepository(run, codec, index),
             factors=FactorRepository(run, codec),
             devices=DeviceRepository(run, codec, index),
             sessions=SessionRepository(run, codec, index, opened),
