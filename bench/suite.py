@@ -15,6 +15,7 @@ from bench.scenarios import (
     codec,
     frame,
     growth,
+    importing,
     limiter,
     login,
     loop,
@@ -73,6 +74,11 @@ GROUPS = (
     Group("audit", "two instances that write at once", over_resources(audit.scenarios)),
     Group("trail", "one person, the client's share of a login included", over_resources(trail.scenarios)),
     Group("reencryption", "values of one session under the key before; nothing else in the database", _reencryption),
+    Group(
+        "importing",
+        "nobody else in the database; five hundred people in a transaction",
+        over_resources(importing.scenarios),
+    ),
     Group("startup", "processes and databases made anew each time", startup.scenarios),
     Group("growth", f"the same with so many people, sessions and tokens as with {SMALL:,}", growth.scenarios),
 )

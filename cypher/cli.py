@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cypher.app import Resources
-from cypher.commands import audit, backup, canary, doctor, keys, rate_limits, sessions, tokens, users
+from cypher.commands import audit, backup, canary, doctor, importing, keys, rate_limits, sessions, tokens, users
 from cypher.commands.running import in_a_sentence, servers, with_resources
 from cypher.commands.serve import migrated, serve
 from cypher.demo import demo as run_demo
@@ -29,6 +29,7 @@ app.add_typer(rate_limits.app, name="rate-limits")
 app.command("canary")(canary.look)
 app.command("serve")(serve)
 app.command("doctor")(doctor.look)
+app.command("import")(importing.import_people)
 
 
 def main() -> None:

@@ -1,11 +1,14 @@
 """The other half of the composition root: what operators do, at the command line and over HTTP."""
 
+from collections.abc import Callable
+
 from cypher.app import Resources, reencryption, rotation_policy
 from cypher.auth.factor_changes import FactorReset
 from cypher.auth.limit_review import LimitReview
 from cypher.auth.people import People
 from cypher.auth.session_review import SessionReview
 from cypher.maintenance.asked_reencryption import AskedReencryption
+from cypher.maintenance.importing import Importing, Refusal
 from cypher.maintenance.key_custody import KeyCustody
 from cypher.maintenance.measuring import Measuring
 from cypher.maintenance.operations import Operations
@@ -76,6 +79,11 @@ def factor_reset(open_: Resources) -> FactorReset:
 def people(open_: Resources) -> People:
     """Wire what an operator does about people, with time for somebody of whom much is kept."""
     return People(db=open_.upkeep, ring=open_.ring, audit=open_.audit, living=living_sessions(open_), clock=open_.clock)
+
+
+def importing(open_: Resources, refuse: Callable[[Refusal], None]) -> Importing:
+    """Wire the taking over of people; `refuse` gets each line that is not taken."""
+    return Importing(db=open_.upkeep, ring=open_.ring, audit=open_.audit, clock=open_.clock, refuse=refuse)
 
 
 def session_review(open_: Resources) -> SessionReview:

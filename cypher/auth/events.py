@@ -40,6 +40,7 @@ class Event(StrEnum):
     SIGNING_KEY_DESTROYED = "crypto.signing_key.destroyed"
     OPAQUE_SETUP_ROTATED = "crypto.opaque_setup.rotated"
     OPAQUE_SETUP_DESTROYED = "crypto.opaque_setup.destroyed"
+    OPAQUE_SETUP_ADOPTED = "crypto.opaque_setup.adopted"
     REENCRYPTION_COMPLETED = "crypto.reencryption.completed"
     MASTER_PASSWORD_CHANGED = "crypto.master_password.changed"  # noqa: S105 - the name of an event
     INDEX_ROTATED = "crypto.index.rotated"
@@ -47,6 +48,7 @@ class Event(StrEnum):
     KEY_STORE_MOVED = "crypto.key_store.moved"
     FACTORS_RESET = "admin.factors.reset"
     USER_CREATED = "admin.user.created"
+    USERS_IMPORTED = "admin.users.imported"
     USER_LOCKED = "admin.user.locked"
     USER_UNLOCKED = "admin.user.unlocked"
     USER_DISABLED = "admin.user.disabled"

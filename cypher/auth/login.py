@@ -98,7 +98,7 @@ class Login:
         begun = await self._opaque.begin_login(
             setup_id=credentials.opaque_setup_id,
             record=credentials.opaque_record,
-            credential_id=credentials.opaque_credential_id,
+            credential_id=credentials.oprf_id,
             ke1=ke1,
         )
         pending = PendingLogin(
@@ -158,6 +158,7 @@ class Login:
             opaque_record=record,
             opaque_setup_id=self._fake_setup,
             opaque_credential_id=credential_id,
+            oprf_id=credential_id,
             sessions_revoked_at=None,
         )
         return known or fake

@@ -25,6 +25,17 @@ def new_setup() -> bytes:
     return bytes(library.server_setup().to_bytes())
 
 
+def accept_setup(raw: bytes) -> bytes:
+    """Check a server setup (128 bytes) that was made elsewhere and return it."""
+    try:
+        setup = bytes(library.ServerSetupData.from_bytes(raw).to_bytes())
+    except ValueError as exc:
+        raise MalformedOpaqueMessage from exc
+    if setup != raw:
+        raise MalformedOpaqueMessage
+    return setup
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """What `login/start` keeps and what it answers."""
@@ -54,7 +65,8 @@ class OpaqueServer:
             raise MalformedOpaqueMessage from exc
         return key.id, bytes(response.get_message())
 
-    def accept_record(self, upload: bytes) -> bytes:
+    @staticmethod
+    def accept_record(upload: bytes) -> bytes:
         """Check a registration record (192 bytes) and return it as it is stored."""
         try:
             return bytes(library.server_registration_finish(upload).get_password_file())

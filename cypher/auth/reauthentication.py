@@ -75,7 +75,7 @@ class Reauthentication:
         began = await self._opaque.begin_login(
             setup_id=record.opaque_setup_id,
             record=record.opaque_record,
-            credential_id=record.opaque_credential_id,
+            credential_id=record.oprf_id,
             ke1=ke1,
         )
         begun = BegunLogin(

@@ -1,5 +1,7 @@
 """Usernames: RFC 8265 UsernameCaseMapped, one script, bounded. Refused, never truncated or repaired."""
 
+import re
+
 from confusable_homoglyphs.categories import unique_aliases
 from precis_i18n import get_profile
 
@@ -14,6 +16,8 @@ WRITTEN_TOGETHER = (
     frozenset({"HAN", "HANGUL"}),
     frozenset({"HAN", "BOPOMOFO"}),
 )
+#: Every sign of ASCII but controls and the space.
+IN_ASCII = re.compile(r"[!-~]+")
 #: Digits, punctuation and combining marks belong to every script.
 IN_EVERY_SCRIPT = frozenset({"COMMON", "INHERITED"})
 
@@ -28,6 +32,9 @@ def normalise(username: str) -> str:
     """
     if not 1 <= len(username) <= MAX_CODE_POINTS:
         raise ValidationFailed([FieldError("/username", "length")])
+    # What the profile comes to where there is nothing else: a tenth of a millisecond less for most names.
+    if IN_ASCII.fullmatch(username):
+        return username.lower()
     try:
         name: str = _profile.enforce(username)
     except UnicodeError as exc:

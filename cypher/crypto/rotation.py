@@ -3,6 +3,7 @@
 Whatever finds a key due looks again after the lock is held: of N processes one makes the new key.
 """
 
+import hmac
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import (
     CIPHERS,
+    FIXED_ALGORITHMS,
     MARGIN,
     REPLACED_BY_AGE,
     SEALING,
@@ -22,7 +24,7 @@ from cypher.crypto.keys import (
 from cypher.crypto.keystore import StoredKey, StoredRing
 from cypher.operator_errors import KeyPending, Unfit
 
-__all__ = ["RotationPolicy", "activated", "changed_by", "keep_by_age", "rotate"]
+__all__ = ["RotationPolicy", "activated", "adopt", "changed_by", "keep_by_age", "rotate"]
 
 #: The index has a way of its own (every row is indexed anew); fake records must be the same for ever.
 BY_HAND = frozenset(Purpose) - {Purpose.INDEX, Purpose.FAKE}
@@ -62,6 +64,27 @@ def rotate(
 
     ring.change(turn)
     return next((info for info in ring.get_key_info() if made and info.id == made[0].id), None)
+
+
+def adopt(ring: KeyRing, purpose: Purpose, secret: bytes) -> tuple[str, bool]:
+    """Keep a key that was made elsewhere, for what was made with it; it never becomes active here.
+
+    Returns its id, and whether it is new to the ring. Run it off the loop: it waits for a lock.
+    """
+    made: list[StoredKey] = []
+
+    def known() -> str | None:
+        return next((key.id for key in ring.live(purpose) if hmac.compare_digest(key.secret, secret)), None)
+
+    def keep(stored: StoredRing) -> StoredRing:
+        made.append(ring.new_key(purpose, FIXED_ALGORITHMS[purpose], state=State.DECRYPT_ONLY, secret=secret))
+        return replace(stored, keys=(*stored.keys, made[0]))
+
+    ring.reload()
+    if (key_id := known()) is not None:
+        return key_id, False
+    ring.change(keep)
+    return made[0].id, True
 
 
 def keep_by_age(ring: KeyRing, now: datetime, policy: RotationPolicy) -> tuple[KeyInfo, ...]:

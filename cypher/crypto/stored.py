@@ -80,6 +80,8 @@ class StoredRing:
         for key in reversed(self.keys):
             if key.purpose in later:
                 found[key.id] = later[key.purpose]
+            elif key.state is State.DECRYPT_ONLY and key.activated_at is None:
+                found[key.id] = key.created_at  # it came from elsewhere, and was never active here
             if key.activated_at is not None and key.state is not State.PENDING:
                 later[key.purpose] = key.activated_at
         return found

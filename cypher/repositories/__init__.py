@@ -17,6 +17,7 @@ from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
+from cypher.repositories.newcomers import NewcomerRepository
 from cypher.repositories.recovery_tokens import RecoveryTokenRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
 from cypher.repositories.sealed_columns import SealedColumnsRepository
@@ -48,6 +49,10 @@ class Repositories:
     @cached_property
     def accounts(self) -> AccountRepository:
         return AccountRepository(self._run, self._codec, self._index)
+
+    @cached_property
+    def newcomers(self) -> NewcomerRepository:
+        return NewcomerRepository(self._run, self._codec, self._index)
 
     @cached_property
     def factors(self) -> FactorRepository:

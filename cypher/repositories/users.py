@@ -3,6 +3,7 @@
 It must not tell, by time, a name that somebody has from one that nobody has.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -39,9 +40,10 @@ class LoginRecord:
     """What a login is begun with."""
 
     user_id: UUID
-    opaque_record: bytes  #: 192 bytes; opened here, sealed in the row
+    opaque_record: bytes  #: 192 bytes of ours; opened here, sealed in the row
     opaque_setup_id: str
-    opaque_credential_id: bytes  #: 16 bytes
+    opaque_credential_id: bytes  #: 16 bytes, by which the password is known
+    oprf_id: bytes  #: what OPAQUE is told instead, where the record was made elsewhere; else the same
     sessions_revoked_at: datetime | None  #: as it must still be when the login ends
 
 
@@ -163,11 +165,15 @@ class UserRepository:
 
     async def _login_record(self, row: Record) -> LoginRecord:
         cell = Cell("users", "opaque_record", row["id"])
+        record, oprf_id = await self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell), None
+        if foreign_password_id(record) == row["opaque_credential_id"]:
+            record, oprf_id = record[:OPAQUE_RECORD_BYTES], record[OPAQUE_RECORD_BYTES:]
         return LoginRecord(
             user_id=row["id"],
-            opaque_record=await self._codec.open(Sealed(row["opaque_record"], row["opaque_record_key_id"]), cell),
+            opaque_record=record,
             opaque_setup_id=row["opaque_setup_id"],
             opaque_credential_id=row["opaque_credential_id"],
+            oprf_id=oprf_id or row["opaque_credential_id"],
             sessions_revoked_at=row["sessions_revoked_at"],
         )
 
@@ -188,3 +194,11 @@ async def open_username(codec: FieldCodec, row: Record, user_id: UUID) -> str:
     """Open `username` of a row that was joined with its user."""
     sealed = Sealed(row["username"], row["username_key_id"])
     return (await codec.open(sealed, Cell("users", "username", user_id))).decode()
+
+
+def foreign_password_id(sealed: bytes) -> bytes:
+    """Return what stands in `opaque_credential_id` (16 bytes) of a record made elsewhere with its identifier behind it.
+
+    Where it does, what was opened is of this kind. A record has enough randomness to hide the identifier.
+    """
+    return hashlib.sha256(b"cypher/v1/newcomer\x00" + sealed).digest()[:16]
