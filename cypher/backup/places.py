@@ -21,11 +21,12 @@ def new_directory(path: Path) -> Iterator[Path]:
 
     Raises OperatorError for a path that is there.
     """
-    unfinished = path.with_name(f".{path.name}.new")
+    path = path.absolute()
     with _told(path):
         if os.path.lexists(path):
             raise OperatorError(f"{path} is there already. A backup overwrites nothing: name a new directory.")
         make_directory(path.parent, 0o755)
+        unfinished = path.with_name(f".{path.name}.new")
         try:
             unfinished.mkdir(mode=0o700)
         except FileExistsError:

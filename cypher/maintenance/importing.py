@@ -5,6 +5,7 @@ run again, and a name that somebody else has is refused.
 """
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -113,14 +114,15 @@ class Importing:
         # Only now: what is counted is committed.
         self.done.imported += len(inserted)
         for number, person in others.items():
-            self._judge(number, person, there if planned is None else {**planned, **there}, planned)
+            self._judge(number, person, there, planned)
 
     def _judge(self, number: int, person: Newcomer, there: Planned, planned: Planned | None) -> None:
         password_id = person.password.id() if person.password else None
-        if planned is not None and person.username not in there | planned:
+        known = ChainMap(there, {} if planned is None else planned)
+        if planned is not None and person.username not in known:
             planned[person.username] = password_id
             self.done.imported += 1
-        elif (there | (planned or {})).get(person.username) == password_id:
+        elif person.username in known and known[person.username] == password_id:
             self.done.skipped += 1
         else:
             self._refuse(number, "/username", UsernameTaken.code)

@@ -70,7 +70,7 @@ class Decoy:
         if self._sealed is None:
             self._sealed = await self._codec.seal(bytes(OPAQUE_RECORD_BYTES), self._cell)
         try:
-            await self._codec.open(self._sealed, self._cell)
+            foreign_password_id(await self._codec.open(self._sealed, self._cell))
         except FieldDoesNotOpen:
             self._sealed = None
 

@@ -139,6 +139,8 @@ async def test_nothing_is_overwritten_and_the_halves_lie_apart(service: Service,
     taken = "{} is there already. A backup overwrites nothing: name a new directory."
     assert await said(backup[0], other) == taken.format(backup[0])
     assert await said(new, backup[1]) == taken.format(backup[1])
+    assert await said(Path("."), other) == taken.format(Path.cwd())
+    assert await said(Path("/"), other) == taken.format("/")
     assert (await said(new, new / "keys")).startswith("The keys would lie with the data")
     (tmp_path / ".new.new").mkdir()
     assert "is being made, or was cut off. If none is, remove it." in await said(new, other)
