@@ -119,6 +119,7 @@ async def test_a_restore_that_was_killed_is_not_served_and_comes_to_its_end(
         await service.stop()
 
 
+@pytest.mark.slow
 async def test_a_database_with_another_backup_in_it_is_not_taken_for_this_one(
     service, person: Person, backup: Paths, empty, tmp_path: Path
 ) -> None:

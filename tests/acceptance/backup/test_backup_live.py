@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from cypher.backup.creating import Target, create_backup
 from cypher.backup.dumping import bring_back
 from cypher.backup.manifest import DUMP
@@ -17,6 +19,7 @@ from tests.acceptance.backup.steps import SILENT, verified
 from tests.acceptance.person import Person
 
 
+@pytest.mark.slow
 async def test_the_dump_and_the_keys_agree_while_people_come_and_keys_go(service, http, paths: Paths, empty) -> None:
     stop, registered = asyncio.Event(), []
 

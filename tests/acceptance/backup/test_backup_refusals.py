@@ -117,6 +117,7 @@ async def test_another_master_password_is_refused_and_not_shown(backup: Paths) -
     assert "another master" not in str(refused.value)
 
 
+@pytest.mark.slow
 async def test_a_dump_signed_for_other_bytes_is_found_by_its_content(backup: Paths) -> None:
     """The list of what is in a dump is read, whatever its hash says."""
     program = find_program("pg_restore", at_least=verified(backup).contents.pg_dump)
@@ -155,6 +156,7 @@ def test_where_the_keys_go_must_be_said(tmp_path: Path) -> None:
             commands.create(tmp_path / "new", keys_to=keys_to, together=together)
 
 
+@pytest.mark.slow
 async def test_both_halves_in_one_place_are_found_there(service: Service, person: Person, tmp_path: Path, run_cli):
     await person.register()
     done = await run_cli(service, "backup", "create", "--to", str(tmp_path / "both"), "--together")
@@ -165,6 +167,7 @@ async def test_both_halves_in_one_place_are_found_there(service: Service, person
     assert "is whole, and its keys open every row." in proven.stdout
 
 
+@pytest.mark.slow
 async def test_a_dump_that_fails_leaves_nothing_behind(service: Service, tmp_path: Path) -> None:
     service.resources = replace(
         service.resources,
@@ -185,6 +188,7 @@ async def test_a_database_that_is_not_empty_is_refused_and_stays(service: Servic
     assert as_owner(service.config.postgres, "SELECT count(*) FROM audit_logs") == before
 
 
+@pytest.mark.slow
 async def test_somebody_elses_tables_are_refused(backup: Paths, empty) -> None:
     config = load(empty, None)
     as_owner(config.postgres, "CREATE TABLE deployment (theirs integer)")
@@ -193,6 +197,7 @@ async def test_somebody_elses_tables_are_refused(backup: Paths, empty) -> None:
         await restored(empty, backup)
 
 
+@pytest.mark.slow
 async def test_a_key_store_that_is_there_is_not_overwritten(backup: Paths, empty, tmp_path: Path) -> None:
     store = key_store(load(empty, None))
     KeyRing.create(store, MASTER_PASSWORD, SystemClock(), opaque_setup=bytes(128), rounds=1000)
@@ -203,6 +208,7 @@ async def test_a_key_store_that_is_there_is_not_overwritten(backup: Paths, empty
     assert as_owner(load(empty, None).postgres, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
+@pytest.mark.slow
 async def test_a_dump_that_is_changed_after_it_was_verified_is_not_brought_back(backup: Paths, empty) -> None:
     config, found = load(empty, None), verified(backup)
     flipped(backup)
@@ -211,12 +217,14 @@ async def test_a_dump_that_is_changed_after_it_was_verified_is_not_brought_back(
     assert as_owner(config.postgres, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 
 
+@pytest.mark.slow
 async def test_a_backup_of_a_later_version_is_refused(backup: Paths, empty, monkeypatch) -> None:
     monkeypatch.setattr(restoring, "names", lambda: ["0001_users"])
     with pytest.raises(OperatorError, match="The backup is of a later version of Cypher"):
         await restored(empty, backup)
 
 
+@pytest.mark.slow
 async def test_nobody_to_ask_is_a_refusal(backup: Paths, empty, run_cli) -> None:
     done = await run_cli(of(empty), "backup", "restore", "--from", str(backup[0]), "--keys-from", str(backup[1]))
     assert sentence(done).endswith("and end every session and token in it? Say --yes, or run this at a terminal.")
@@ -236,6 +244,7 @@ def test_what_is_no_choice_is_refused(given: dict) -> None:
         commands.restore(**given)
 
 
+@pytest.mark.slow
 async def test_there_is_nothing_to_finish_in_an_empty_database(service: Service, empty) -> None:
     with pytest.raises(OperatorError, match="The database's schema lacks"):
         await finish_restore(load(empty, None), SystemClock())
@@ -266,6 +275,7 @@ async def test_a_plain_pg_restore_is_not_served_before_it_is_finished(backup: Pa
         await again.stop()
 
 
+@pytest.mark.slow
 async def test_what_came_back_together_with_its_epoch_can_be_finished_all_the_same(
     service: Service, person: Person, http
 ) -> None:
@@ -285,6 +295,7 @@ async def test_what_came_back_together_with_its_epoch_can_be_finished_all_the_sa
         await again.stop()
 
 
+@pytest.mark.slow
 async def test_a_lost_database_comes_back_under_the_keys_that_are_there(
     service: Service, backup: Paths, empty, http
 ) -> None:
