@@ -64,7 +64,9 @@ def id_at(moment: datetime) -> UUID:
 
 def microseconds_of(moment: datetime) -> int:
     """Return the whole microseconds since 1970, exactly: a float of seconds holds none of them after 2255."""
-    return (moment - EPOCH) // MICROSECOND
+    # PostgreSQL's infinity, which somebody may have put into a row, has no zone.
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - EPOCH) // MICROSECOND
 
 
 def moment_of(identifier: UUID) -> datetime:

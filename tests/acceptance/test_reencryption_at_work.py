@@ -64,7 +64,13 @@ class Terminal:
 
     async def ended(self) -> tuple[int, str]:
         """Wait for its end; returns its status and what it has printed."""
-        printed, _ = await asyncio.wait_for(self.process.communicate(), 30)
+        ending = asyncio.ensure_future(self.process.communicate())
+        async with asyncio.timeout(30):
+            while not ending.done():
+                # Of a screen that nobody reads the kernel takes 4 KiB; then whoever writes on it stands still.
+                self._read()
+                await asyncio.sleep(0.05)
+        printed, _ = await ending
         self._read()
         os.close(self._screen)
         return self.process.returncode or 0, printed.decode()
