@@ -16,13 +16,19 @@ from cypher.auth.audit import Happening
 from cypher.auth.events import Event, Outcome
 from cypher.auth.source import Source
 from cypher.clock import SystemClock, id_at
-from cypher.repositories.audit import AuditEntry, sql
+from cypher.repositories.audit import AuditEntry
 
 HAPPENING = Happening(event=Event.LOGIN_FAILED, outcome=Outcome.FAILURE, reason="invalid_credentials")
 SOURCE = Source(
     address="203.0.113.7",
     user_agent=AGENT,
     request_id="0123456789abcdef0123456789abcdef",
+)
+#: The plain way to insert rows.
+INSERT = (
+    "INSERT INTO audit_logs (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id,"
+    " user_id, session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)"
+    f" VALUES ({', '.join(f'${number}' for number in range(1, 18))})"
 )
 Rows = list[tuple[object, ...]]
 
@@ -72,7 +78,7 @@ class Instance:
     async def _insert(self, shape: Shape) -> None:
         for _ in range(shape.transactions):
             async with self._pool.acquire() as connection, connection.transaction():
-                await connection.executemany(sql.insert_entry.sql, self._sealed.pop())
+                await connection.executemany(INSERT, self._sealed.pop())
 
     def _entry(self) -> AuditEntry:
         now = self._open.clock.now()

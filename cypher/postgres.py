@@ -4,7 +4,7 @@ It knows no table. What a connection can do for a caller is decided by the `over
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic, TypeVar
@@ -61,11 +61,6 @@ class Executor:
         """Run a query of which nothing comes back."""
         with self._running(query, Kind.EXEC):
             await self._connection.execute(query.sql, *args)
-
-    async def each(self, query: Query, rows: Sequence[Sequence[object]]) -> None:
-        """Run a query of which nothing comes back once for each row of arguments, all in one round trip."""
-        with self._running(query, Kind.EXEC):
-            await self._connection.executemany(query.sql, rows)
 
     async def execrows(self, query: Query, *args: object) -> int:
         """Return how many rows were changed."""
@@ -211,6 +206,9 @@ class Database(Generic[R]):
 
     async def _take_place(self) -> None:
         """Wait for one of the pool's places, apart from the time that connecting takes."""
+        if not self._free.locked():
+            await self._free.acquire()  # at once: a timer would cost as much as the rest of this
+            return
         try:
             async with asyncio.timeout(self._config.acquire_seconds):
                 await self._free.acquire()

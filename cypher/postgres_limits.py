@@ -89,10 +89,6 @@ class EachByItself:
             status: str = await self._connection.execute(*call)
             return status
 
-    async def executemany(self, *call: Any) -> None:
-        async with self._limited():
-            await self._connection.executemany(*call)
-
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:
         async with self._connection.transaction(isolation="read_committed"):

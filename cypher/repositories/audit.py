@@ -78,7 +78,8 @@ class AuditRepository:
 
         Raises KeyError for a person who is not in `secrets`.
         """
-        await self._run.each(sql.insert_entry, await self.seal_rows(entries, secrets))
+        rows = await self.seal_rows(entries, secrets)
+        await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
 
     async def seal_rows(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[tuple[object, ...]]:
         """Return the rows of entries, as they are inserted: the columns of a head, then those that are sealed."""
