@@ -4,8 +4,9 @@ Whatever arrives, it holds no more than so many records: an attack must cost nei
 """
 
 from collections.abc import Hashable, Iterable
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from cypher.auth.happenings import Counted, Happening
 from cypher.auth.source import Source

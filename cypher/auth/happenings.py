@@ -50,8 +50,7 @@ class Happening:
     actor: Actor | None = None  #: where it is neither the subject, a stranger, the command line nor the service
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """The same thing, once or more often; `source` is where it came from first."""
 
     happening: Happening

@@ -23,8 +23,7 @@ FIRST_ID = UUID(int=0)
 SLACK = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEntry(EntryHead):
+class StoredEntry(EntryHead, frozen=True, kw_only=True):
     """An entry as it stands in the row."""
 
     details: Sealed

@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from cypher.clock import new_id
 from cypher.crypto.codec import Cell, Sealed
