@@ -9,13 +9,13 @@ run: .venv/ready
 	@$(BIN)/python run.py
 
 test: .venv/ready tests/node/node_modules
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 # The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests; then, on several machines, what is
 # seen over HTTP: a cluster of six Valkey processes, and what asks most of PostgreSQL through PgBouncer.
 test-all: test
-	.ci/with-debian-servers $(BIN)/pytest -n 2
-	$(BIN)/python -m tests.redis_topologies cluster $(BIN)/pytest -n 2 -m "not slow" tests/acceptance
+	.ci/with-debian-servers $(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/python -m tests.redis_topologies cluster $(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/acceptance
 	$(BIN)/python -m tests.postgres_topologies $(BIN)/pytest -n 2 -m "not slow" $(THROUGH_PGBOUNCER)
 
 # Breaks PostgreSQL, Redis and the service under traffic, a few minutes; puts what came of it into the page.

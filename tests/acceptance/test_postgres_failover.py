@@ -58,7 +58,11 @@ async def test_a_standby_that_is_promoted_has_what_was_acknowledged_and_is_found
 
 
 async def assert_the_trail_verifies(environment: dict[str, str]) -> None:
-    command = ("-m", "cypher", "audit", "verify", "--checkpoint", environment["AUDIT_CHECKPOINT"])
+    checkpoints = Path(environment["AUDIT_CHECKPOINT"])
+    async with asyncio.timeout(30):  # they are published every ten seconds
+        while not (await asyncio.to_thread(checkpoints.exists) and await asyncio.to_thread(checkpoints.read_bytes)):
+            await asyncio.sleep(0.1)
+    command = ("-m", "cypher", "audit", "verify", "--checkpoint", str(checkpoints))
     verifying = await spawn(environment, *command)
     out, err = await verifying.communicate()
     assert verifying.returncode == 0, (out, err)

@@ -20,6 +20,7 @@ from cypher.maintenance.background import SETTLED
 from cypher.serving import running
 from tests.acceptance.person import Person
 from tests.acceptance.service import ROOT, Service
+from tests.processes import as_in_a_terminal
 
 VALUES = 24
 #: Colours, and movements of the cursor.
@@ -50,6 +51,7 @@ class Terminal:
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100", **environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=far,
+            preexec_fn=as_in_a_terminal,
         )
         os.close(far)
         os.set_blocking(screen, False)

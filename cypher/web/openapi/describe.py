@@ -96,6 +96,8 @@ SECURITY: dict[Needs, list[Mapping[str, tuple[str, ...]]]] = {
     Needs.ACCESS_TOKEN: [{"accessToken": ()}],
     Needs.FRESH: [{"accessToken": ()}],
     **{need: [{"serviceToken": (scope,)} for scope in scopes] for need, scopes in SCOPES.items()},
+    # Whoever asks from the machine itself needs none.
+    Needs.SEE_METRICS: [{}, *({"serviceToken": (scope,)} for scope in SCOPES[Needs.SEE_METRICS])],
 }
 #: What a path names, by the name of the parameter.
 IN_PATH = {
