@@ -83,20 +83,23 @@ class Executor:
 class Database(Generic[R]):
     """A pool of connections to the primary, handed out as whatever `over` makes of an executor."""
 
-    def __init__(self, pool: "asyncpg.Pool", config: PostgresConfig, over: Callable[[Executor], R]) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool", config: PostgresConfig, limits: Limits, over: Callable[[Executor], R]
+    ) -> None:
         """Take over an open pool; call `open`."""
         self._pool = pool
         self._config = config
         self._free = asyncio.Semaphore(config.pool_max)
         self.lent, self.most = 0, config.pool_max  #: connections: how many are lent now, and may be
         self._over = over
-        self._limits = Limits.of(config).each_time
+        self._limits = limits.each_time
 
     @classmethod
     async def open(
-        cls, config: PostgresConfig, over: Callable[[Executor], R], settings: dict[str, str] | None = None
+        cls, config: PostgresConfig, over: Callable[[Executor], R], *, read_only: bool = False
     ) -> "Database[R]":
-        """Make the pool, its sessions with further `settings`; connects at first use: one that is away is no error."""
+        """Make the pool; connects at first use, so that a PostgreSQL that is away is no error here."""
+        limits = Limits.of(config, read_only=read_only)
         pool = await asyncpg.create_pool(
             # The only way by which this driver takes the files of TLS.
             f"postgresql://?{urlencode(config.tls())}",
@@ -110,13 +113,13 @@ class Database(Generic[R]):
             max_size=config.pool_max,
             # A second more: the server's own time-out, which ends the statement there too, comes first.
             command_timeout=config.statement_seconds + 1,
-            server_settings=Limits.of(config).at_start | (settings or {}),
+            server_settings=limits.at_start,
             # A statement would stay prepared on a connection that is somebody else's by then.
             statement_cache_size=0 if config.pooled else 100,
             connect=partial(_connect_in_turn, config.connect_seconds),
             reset=_leave_as_it_is,
         )
-        return cls(pool, config, over)
+        return cls(pool, config, limits, over)
 
     async def close(self) -> None:
         """Let work under way finish for some seconds, then close every connection."""

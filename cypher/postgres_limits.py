@@ -37,17 +37,19 @@ class Limits:
     each_time: str
 
     @classmethod
-    def of(cls, config: PostgresConfig) -> Self:
+    def of(cls, config: PostgresConfig, *, read_only: bool) -> Self:
         settings = SERVER_SETTINGS | {
             "statement_timeout": _milliseconds(config.statement_seconds),
             "lock_timeout": _milliseconds(config.lock_seconds),
         }
         if not config.pooled:
-            return cls(settings, "")
-        others = sorted(settings.keys() - CARRIED)
+            return cls(settings | ({"default_transaction_read_only": "on"} if read_only else {}), "")
+        each_time = {name: settings[name] for name in sorted(settings.keys() - CARRIED)}
+        if read_only:
+            each_time["transaction_read_only"] = "on"
         return cls(
             {name: settings[name] for name in CARRIED},
-            "; ".join(f"SET LOCAL {name} = '{settings[name]}'" for name in others),
+            "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in each_time.items()),
         )
 
 

@@ -31,8 +31,6 @@ Opened = TypeVar("Opened")
 SECONDS = 5.0
 STATEMENT_SECONDS = 60.0
 CONNECTIONS = 2
-#: No query of such a session can write.
-LOOKING_ONLY = {"default_transaction_read_only": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ class Patient:
         if self._trail is None:
             over = repositories_over(ring, FieldCodec(ring), BlindIndex(ring))
             config = _patient(self.config).postgres
-            self._trail = await Database.open(config, over, LOOKING_ONLY)
+            self._trail = await Database.open(config, over, read_only=True)
             self._closing.push_async_callback(self._trail.close)
         return self._trail
 
@@ -137,7 +135,7 @@ class Patient:
                 f"No embedded PostgreSQL runs under {self.config.embedded_path}: start `cypher serve`, or set "
                 "POSTGRES_HOST.",
             )
-        database = await Database.open(config, Keyless.over, LOOKING_ONLY)
+        database = await Database.open(config, Keyless.over, read_only=True)
         self._closing.push_async_callback(database.close)
         try:
             async with database.connection() as repos:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from cypher import sqlfiles
-from cypher.doctor.patient import LOOKING_ONLY
 from cypher.errors import PostgresUnavailable
 from cypher.postgres import Database, Executor
 from cypher.postgres_errors import QueryFailed
@@ -235,7 +234,7 @@ async def test_the_session_has_the_settings_that_decisions_rely_on(raw):
 
 
 async def test_who_only_looks_cannot_write(postgres_config):
-    database = await Database.open(postgres_config, lambda run: run, LOOKING_ONLY)
+    database = await Database.open(postgres_config, lambda run: run, read_only=True)
     async with database.connection() as run:
         assert await run.value(QUERIES.get_epoch) is None
     with pytest.raises(PostgresUnavailable) as refused:
