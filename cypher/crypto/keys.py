@@ -77,9 +77,9 @@ FIXED_ALGORITHMS = {
     Purpose.OPAQUE: Algorithm.OPAQUE,
     Purpose.FAKE: Algorithm.HMAC,
 }
-#: Where a new store does not begin with Fernet: an entry of the trail stands beside each change, and Fernet alone would
-#: take as long as its INSERT.
-FIRST_CIPHERS = {Purpose.AUDIT_DATA: Algorithm.AES_256_GCM}
+#: What a new store begins with, whatever seals its data. An entry of the trail stands beside each change, and Fernet
+#: alone would take as long as its INSERT.
+FIRST_ALGORITHMS = {**FIXED_ALGORITHMS, Purpose.AUDIT_DATA: Algorithm.AES_256_GCM}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

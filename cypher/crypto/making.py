@@ -6,16 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cypher.clock import Clock, new_id
-from cypher.crypto.keys import (
-    FIRST_CIPHERS,
-    FIXED_ALGORITHMS,
-    OPAQUE_SETUP,
-    Algorithm,
-    Purpose,
-    State,
-    fits,
-    secret_length,
-)
+from cypher.crypto.keys import FIRST_ALGORITHMS, OPAQUE_SETUP, Algorithm, Purpose, State, fits, secret_length
 from cypher.crypto.stored import MOST_ROUNDS, SALT, Kdf, StoredKey, StoredRing
 from cypher.crypto.wrapping import KeyEncryptionKey
 
@@ -45,7 +36,7 @@ def make_ring(
             kek,
             now,
             purpose,
-            {**FIXED_ALGORITHMS, **FIRST_CIPHERS}.get(purpose, data_algorithm),
+            FIRST_ALGORITHMS.get(purpose, data_algorithm),
             given.get(purpose),
         )
         for purpose in Purpose
