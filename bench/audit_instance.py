@@ -58,7 +58,7 @@ class Instance:
         """Seal the rows of the next floor."""
         async with self._open.db.connection() as repos:
             self._sealed = [
-                await repos.audit.seal_rows([self._entry() for _ in range(shape.entries)], {})
+                await repos.audit.seal_entries([self._entry() for _ in range(shape.entries)], {})
                 for _ in range(shape.writers * shape.transactions)
             ]
 

@@ -14,7 +14,7 @@ from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
 from cypher.clock import new_bytes
 from cypher.repositories import Repositories
-from cypher.repositories.refresh_tokens import TokenMetadata
+from cypher.repositories.sessions import ProvenLogin
 
 PASSWORD = "correct horse battery staple"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -96,22 +96,24 @@ async def insert_user(repos: Repositories, registered: Registered) -> tuple[UUID
 async def _insert(repos: Repositories, registered: Registered, access: AccessTokens) -> Person:
     user_id, username = await insert_user(repos, registered)
     session_id, refresh_token = uuid4(), new_refresh_token()
-    await repos.sessions.insert_session(
+    login = ProvenLogin(
         session_id=session_id,
         user_id=user_id,
+        username=username,
+        credential_id=registered.credential_id,
+        sessions_revoked_at=None,
+        may_have_factor=False,
         user_agent=SOURCE.user_agent,
         amr=("opaque",),
         ip_address=SOURCE.address,
         aal=1,
         idle=DAY,
         absolute=DAY,
-    )
-    await repos.refresh_tokens.insert_first(
         token_hash=hash_token(refresh_token),
-        session_id=session_id,
-        user_id=user_id,
-        metadata=TokenMetadata(ip_address=SOURCE.address, user_agent=SOURCE.user_agent),
     )
+    inserted = await repos.sessions.insert_session(login)
+    assert inserted is not None
+    assert inserted.session is not None
     return Person(
         user_id=user_id,
         username=username,

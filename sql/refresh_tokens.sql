@@ -1,9 +1,3 @@
--- name: insert_first :exec
--- params: token_hash, session_id, user_id, metadata, metadata_key_id
--- The first of a family; all others come from `rotate`.
-INSERT INTO refresh_tokens (token_hash, session_id, user_id, metadata, metadata_key_id)
-VALUES ($1, $2, $3, $4, $5);
-
 -- name: find_session_id :value
 -- params: token_hash
 SELECT session_id

@@ -9,12 +9,13 @@ from uuid import UUID
 
 import psycopg
 
-from cypher.clock import SystemClock, new_id
+from cypher.clock import SystemClock, new_bytes, new_id
 from cypher.config import PostgresConfig
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.devices import DeviceInfo
 from cypher.repositories.refresh_tokens import TokenMetadata
+from cypher.repositories.sessions import ProvenLogin
 from cypher.repositories.users import User
 
 CLOCK = SystemClock()
@@ -67,6 +68,26 @@ async def insert_device(
         )
 
 
+def login_of(user_id: UUID, session_id: UUID, **changes: object) -> ProvenLogin:
+    """Return what ends a login of somebody whom `insert_person` has made."""
+    made = ProvenLogin(
+        session_id=session_id,
+        user_id=user_id,
+        username="",
+        credential_id=CREDENTIAL_ID,
+        sessions_revoked_at=None,
+        may_have_factor=True,
+        user_agent="Browser/1.0",
+        amr=("opaque",),
+        ip_address="203.0.113.7",
+        aal=1,
+        idle=HOUR,
+        absolute=DAY,
+        token_hash=new_bytes(32),
+    )
+    return replace(made, **changes)
+
+
 async def insert_family(
     db: Database[Repositories],
     user_id: UUID | None = None,
@@ -76,22 +97,15 @@ async def insert_family(
 ) -> Family:
     owner = user_id or (await insert_person(db)).id
     session_id, token = new_id(CLOCK), new_token()
+    login = login_of(owner, session_id, token_hash=hash_of(token), device_id=device_id, device_fingerprint=fingerprint)
     async with db.transaction() as repos:
-        assert await repos.sessions.insert_session(
-            session_id=session_id,
-            user_id=owner,
-            user_agent="Browser/1.0",
-            amr=("opaque",),
-            ip_address="203.0.113.7",
-            aal=1,
-            idle=HOUR,
-            absolute=DAY,
-            device_id=device_id,
-            device_fingerprint=fingerprint,
-        )
-        await repos.refresh_tokens.insert_first(
-            token_hash=hash_of(token), session_id=session_id, user_id=owner, metadata=METADATA
-        )
+        known = await repos.users.get_login_record(owner)
+        if known is not None:
+            changes = {"credential_id": known.opaque_credential_id, "sessions_revoked_at": known.sessions_revoked_at}
+            login = replace(login, **changes)
+        inserted = await repos.sessions.insert_session(login)
+        assert inserted is not None
+        assert inserted.session is not None
     return Family(owner, session_id, token)
 
 

@@ -18,11 +18,14 @@ from cypher.crypto.codec import Cell
 from cypher.crypto.keyring import Key, Purpose
 from cypher.crypto.rotation import rotate
 from cypher.maintenance.reencryption import BATCH
+from cypher.repositories import Repositories
 from cypher.repositories.refresh_tokens import TokenMetadata
+from cypher.repositories.sessions import ProvenLogin
 
 VALUES = 5000
 MOST = Target(ratio=1 / 0.8)
 DAY = timedelta(days=1)
+METADATA = TokenMetadata(ip_address="127.0.0.1", user_agent="Mozilla/5.0 (X11; Linux x86_64) bench")
 
 
 async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[Scenario]:
@@ -65,33 +68,45 @@ async def scenarios(open_: Resources, *, values: int = VALUES) -> AsyncIterator[
 
 
 async def _insert_rows(open_: Resources, values: int) -> UUID:
-    user_id, session_id = new_id(open_.clock), new_id(open_.clock)
+    user_id, credential_id = new_id(open_.clock), new_bytes(16)
     async with open_.upkeep.transaction() as repos:
         await repos.users.insert_user(
             user_id=user_id,
             username=f"bench-{new_bytes(6).hex()}",
             opaque_record=bytes(192),
             opaque_setup_id=open_.ring.primary(Purpose.OPAQUE).id,
-            opaque_credential_id=new_bytes(16),
+            opaque_credential_id=credential_id,
         )
+        token_hash = new_bytes(32)
         await repos.sessions.insert_session(
-            session_id=session_id,
-            user_id=user_id,
-            user_agent="bench",
-            amr=(),
-            ip_address="127.0.0.1",
-            aal=1,
-            idle=DAY,
-            absolute=DAY,
-        )
-        for _ in range(values):
-            await repos.refresh_tokens.insert_first(
-                token_hash=new_bytes(32),
-                session_id=session_id,
+            ProvenLogin(
+                session_id=new_id(open_.clock),
                 user_id=user_id,
-                metadata=TokenMetadata(ip_address="127.0.0.1", user_agent="Mozilla/5.0 (X11; Linux x86_64) bench"),
+                username="",
+                credential_id=credential_id,
+                sessions_revoked_at=None,
+                may_have_factor=False,
+                user_agent=METADATA.user_agent,
+                amr=(),
+                ip_address=METADATA.ip_address,
+                aal=1,
+                idle=DAY,
+                absolute=DAY,
+                token_hash=token_hash,
             )
+        )
+        for _ in range(values - 1):
+            token_hash = await _rotate(repos, token_hash)
     return user_id
+
+
+async def _rotate(repos: Repositories, token_hash: bytes) -> bytes:
+    """Exchange a token, which leaves its metadata; returns the hash of the next."""
+    next_hash = new_bytes(32)
+    await repos.refresh_tokens.rotate(
+        old_hash=token_hash, new_hash=next_hash, new_token="", grace=DAY, idle=DAY, metadata=METADATA
+    )
+    return next_hash
 
 
 async def _move_by_hand(connection: asyncpg.Connection, old: Key, new: Key) -> None:

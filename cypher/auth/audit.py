@@ -4,7 +4,8 @@ What changed nothing is held back for a second and counted, so that a flood of f
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.postgres_errors import QueryFailed
 from cypher.repositories import Repositories
-from cypher.repositories.audit import AuditEntry
+from cypher.repositories.audit import AuditEntry, SealedEntry
 
 __all__ = ["Actor", "Audit", "Details", "Happening"]
 
@@ -68,6 +69,19 @@ class Audit:
         now = self._clock.now()
         await self._insert(repos, [_once(happening, source, now) for happening in happenings])
 
+    @asynccontextmanager
+    async def sealed(
+        self, repos: Repositories, happenings: Sequence[Happening], source: Source | None
+    ) -> AsyncIterator[list[SealedEntry]]:
+        """Lend sealed entries to a block with one statement that makes the change and inserts them.
+
+        What the statement is refused for is taken for the trail's refusal. Raises TrailRefused.
+        """
+        now = self._clock.now()
+        with self._refusal_told():
+            prepared = await self._prepared(repos, [_once(happening, source, now) for happening in happenings])
+            yield await repos.audit.seal_entries(*prepared)
+
     def record_failure(self, happening: Happening, source: Source | None) -> None:
         """Record something that changed nothing, best effort: within a second, together with others like it."""
         self._held.add(happening, source, self._clock.now())
@@ -113,10 +127,19 @@ class Audit:
             self._unrecorded.labels("lost").inc(self.held)
 
     async def _insert(self, repos: Repositories, several: Sequence[Counted]) -> None:
+        with self._refusal_told():
+            await repos.audit.insert_entries(*await self._prepared(repos, several))
+
+    async def _prepared(
+        self, repos: Repositories, several: Sequence[Counted]
+    ) -> tuple[list[AuditEntry], Mapping[UUID, bytes]]:
+        entries = [self._entry(counted) for counted in several]
+        return entries, await repos.audit_subjects.make_secrets({entry.user_id for entry in entries if entry.user_id})
+
+    @contextmanager
+    def _refusal_told(self) -> Iterator[None]:
         try:
-            entries = [self._entry(counted) for counted in several]
-            secrets = await repos.audit_subjects.make_secrets({entry.user_id for entry in entries if entry.user_id})
-            await repos.audit.insert_entries(entries, secrets)
+            yield
         except QueryFailed as exc:
             logger.error("the audit trail takes no entry: %s", exc)
             self._unrecorded.labels("refused").inc()

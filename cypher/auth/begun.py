@@ -7,7 +7,7 @@ import msgspec
 
 from cypher.auth.login_limits import Hits
 from cypher.auth.types import SentDevice
-from cypher.errors import AccountDisabled, AccountLocked, CypherError, FlowExpired
+from cypher.errors import AccountDisabled, AccountLocked, FlowExpired
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session
 from cypher.repositories.users import Standing
@@ -26,11 +26,17 @@ class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID  #: drawn as a login begins; of the living session for a re-authentication
     authenticated_at: datetime | None  #: when that living session was proven last; None for a login
     user_id: UUID
+    username: str
     credential_id: bytes  #: 16 bytes
     sessions_revoked_at: datetime | None
     hits: Hits = ()  #: what the attempt was counted as, to be taken back when the login is finished
     device_token_hash: bytes | None = None  #: of what the login began with, whether or not it is any good
     options: LoginOptions = LoginOptions()
+
+    @property
+    def has_device(self) -> bool:
+        """Whether it shows a device's token or names a device, good or not."""
+        return self.options.device is not None or self.device_token_hash is not None
 
 
 async def require_standing(repos: Repositories, begun: BegunLogin) -> Standing:
@@ -39,16 +45,20 @@ async def require_standing(repos: Repositories, begun: BegunLogin) -> Standing:
     Raises FlowExpired, AccountDisabled or AccountLocked.
     """
     standing = await repos.users.lock_standing(begun.user_id, begun.credential_id, begun.sessions_revoked_at)
-    if standing is None or not standing.current:
+    if standing is None:
         raise FlowExpired
-    refusal: type[CypherError] | None = None
-    if not standing.is_active:
-        refusal = AccountDisabled
-    elif standing.locked:
-        refusal = AccountLocked
-    if refusal:
-        raise refusal
+    require_good(standing)
     return standing
+
+
+def require_good(standing: Standing) -> None:
+    """Raise FlowExpired, AccountDisabled or AccountLocked for who may not log in."""
+    if not standing.current:
+        raise FlowExpired
+    if not standing.is_active:
+        raise AccountDisabled
+    if standing.locked:
+        raise AccountLocked
 
 
 async def require_unfinished(repos: Repositories, begun: BegunLogin) -> Session | None:

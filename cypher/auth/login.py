@@ -43,6 +43,7 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: bytes
     user_id: UUID | None
     sessions_revoked_at: datetime | None
+    totp_enabled: bool
     hits: Hits  #: what this attempt was counted as
     device_token_hash: bytes | None
 
@@ -108,6 +109,7 @@ class Login:
             credential_id=credentials.opaque_credential_id,
             user_id=known.user_id if known else None,
             sessions_revoked_at=known.sessions_revoked_at if known else None,
+            totp_enabled=known.totp_enabled if known else False,
             hits=hits,
             device_token_hash=token_hash,
         )
@@ -135,6 +137,7 @@ class Login:
             session_id=pending.session_id,
             authenticated_at=None,
             user_id=pending.user_id,
+            username=pending.username,
             credential_id=pending.credential_id,
             sessions_revoked_at=pending.sessions_revoked_at,
             hits=pending.hits,
@@ -142,7 +145,8 @@ class Login:
             options=options,
         )
         try:
-            outcome = await self._go_on(begun, source)
+            in_steps = pending.totp_enabled or begun.has_device
+            outcome = await (self._go_on(begun, source) if in_steps else self._end(begun, source))
         except (AccountDisabled, AccountLocked) as exc:
             self._record_refusal(pending, exc.code, source)
             raise
@@ -160,10 +164,19 @@ class Login:
             opaque_credential_id=credential_id,
             oprf_id=credential_id,
             sessions_revoked_at=None,
+            totp_enabled=False,
         )
         return known or fake
 
+    async def _end(self, begun: BegunLogin, source: Source) -> Authenticated:
+        """Make the session of somebody without a device and, as the login began and now, without a second factor."""
+        read_at = self._clock.now()
+        async with self._db.connection() as repos:
+            new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=False)
+        return await self._new.hand_over(new, read_at=read_at)
+
     async def _go_on(self, begun: BegunLogin, source: Source) -> Authenticated | MfaRequired:
+        """Ask for the second factor, unless the device skips it or it was taken away meanwhile."""
         read_at = self._clock.now()
         new: NewSession | None = None
         async with self._db.transaction() as repos:
@@ -171,7 +184,7 @@ class Login:
             if standing.totp_enabled and not await self._devices.skips_factor(repos, begun, source):
                 await self._second_step.record_asked(repos, begun, source)
             else:
-                new = await self._new.insert(repos, begun, AMR_PASSWORD, source)
+                new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=True)
         if new is None:
             return await self._second_step.ask(begun)
         return await self._new.hand_over(new, read_at=read_at)

@@ -1,13 +1,13 @@
-"""Makes the session that a login ends with: rows in the login's own transaction, then tokens and the cache."""
+"""Makes the session that a login ends with: its rows in one statement, then tokens and the cache."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.begun import BegunLogin
+from cypher.auth.begun import BegunLogin, require_good
 from cypher.auth.events import Event
-from cypher.auth.known_devices import KnownDevices
+from cypher.auth.known_devices import Entry, KnownDevices
 from cypher.auth.living import LivingSessions, view_of
 from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
@@ -15,8 +15,7 @@ from cypher.auth.types import Authenticated, aal_of
 from cypher.errors import FlowExpired
 from cypher.metrics import Metrics
 from cypher.repositories import Repositories
-from cypher.repositories.refresh_tokens import TokenMetadata
-from cypher.repositories.sessions import Session
+from cypher.repositories.sessions import ProvenLogin, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +63,52 @@ class NewSessions:
         amr: tuple[str, ...],
         source: Source,
         *,
+        may_have_factor: bool,
         trust_device: bool = False,
     ) -> NewSession:
         """Insert device, session and refresh token; the id drawn at the start makes a second finish raise FlowExpired.
 
-        `trust_device` only after a second factor.
+        Without a device to enter it is one statement, which needs no transaction around it. `may_have_factor` and
+        `trust_device` only after a second factor, or where the device skips it. Raises FlowExpired, AccountDisabled or
+        AccountLocked for a standing that is no longer good, and FlowExpired for a factor that is new.
         """
         entry = await self._devices.enter(repos, begun, source, trust=trust_device)
+        refresh_token = new_refresh_token()
+        login = self._proven(begun, amr, source, entry, hash_token(refresh_token), may_have_factor=may_have_factor)
+        events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
+        happenings = [Happening(event=event, user_id=begun.user_id, session_id=begun.session_id) for event in events]
+        async with self._audit.sealed(repos, happenings, source) as entries:
+            inserted = await repos.sessions.insert_session(login, entries=entries)
+        if inserted is None:
+            raise FlowExpired
+        require_good(inserted.standing)
+        if inserted.session is None:
+            raise FlowExpired
+        return NewSession(
+            session=inserted.session,
+            refresh_token=refresh_token,
+            refresh_cookie=begun.options.refresh_cookie,
+            device_token=entry.token,
+        )
+
+    def _proven(
+        self,
+        begun: BegunLogin,
+        amr: tuple[str, ...],
+        source: Source,
+        entry: Entry,
+        token_hash: bytes,
+        *,
+        may_have_factor: bool,
+    ) -> ProvenLogin:
         device = begun.options.device
-        session = await repos.sessions.insert_session(
+        return ProvenLogin(
             session_id=begun.session_id,
             user_id=begun.user_id,
+            username=begun.username,
+            credential_id=begun.credential_id,
+            sessions_revoked_at=begun.sessions_revoked_at,
+            may_have_factor=may_have_factor,
             user_agent=source.user_agent,
             amr=amr,
             ip_address=source.address,
@@ -83,20 +117,7 @@ class NewSessions:
             absolute=self._limits.absolute,
             device_id=entry.device_id,
             device_fingerprint=device.fingerprint if device else None,
-        )
-        if session is None:
-            raise FlowExpired
-        refresh_token = await _insert_refresh_token(repos, begun, source)
-        events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
-        happenings = [
-            Happening(event=event, user_id=session.user_id, session_id=session.session_id) for event in events
-        ]
-        await self._audit.record_all(repos, happenings, source)
-        return NewSession(
-            session=session,
-            refresh_token=refresh_token,
-            refresh_cookie=begun.options.refresh_cookie,
-            device_token=entry.token,
+            token_hash=token_hash,
         )
 
     async def hand_over(self, new: NewSession, *, read_at: datetime) -> Authenticated:
@@ -118,15 +139,3 @@ class NewSessions:
             refresh_cookie=new.refresh_cookie,
             device_token=new.device_token,
         )
-
-
-async def _insert_refresh_token(repos: Repositories, begun: BegunLogin, source: Source) -> str:
-    """Insert the first token of the session's family and return it."""
-    refresh_token = new_refresh_token()
-    await repos.refresh_tokens.insert_first(
-        token_hash=hash_token(refresh_token),
-        session_id=begun.session_id,
-        user_id=begun.user_id,
-        metadata=TokenMetadata(ip_address=source.address, user_agent=source.user_agent),
-    )
-    return refresh_token

@@ -51,6 +51,9 @@ VALUE = Struct(">BI").pack
 #: The columns of a head, in the order of the table.
 COLUMNS = EntryHead.__struct_fields__
 CLEAR = attrgetter(*COLUMNS)
+#: A row as it is inserted: the columns of a head, then `details`, `entry_hash` and the ids of their keys.
+SealedEntry = tuple[object, ...]
+WIDTH = len(COLUMNS) + 4
 
 
 class AuditEntry(EntryHead, frozen=True, kw_only=True):
@@ -81,11 +84,10 @@ class AuditRepository:
 
         Raises KeyError for a person who is not in `secrets`.
         """
-        rows = await self.seal_rows(entries, secrets)
-        await self._run.exec(sql.insert_entries, *zip(*rows, strict=True))
+        await self._run.exec(sql.insert_entries, *in_columns(await self.seal_entries(entries, secrets)))
 
-    async def seal_rows(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[tuple[object, ...]]:
-        """Return the rows of entries, as they are inserted: the columns of a head, then those that are sealed."""
+    async def seal_entries(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[SealedEntry]:
+        """Seal entries, for a statement that inserts them; raises KeyError as `insert_entries` does."""
         rows = []
         for number, entry in enumerate(entries, start=1):
             key = await self._ring.confirmed(Purpose.AUDIT_DATA, entry.occurred_at)
@@ -113,12 +115,17 @@ class AuditRepository:
         """Tell whether the details of any entry are sealed under a key. May read the whole trail."""
         return bool(await self._run.value(sql.uses_key, key_id))
 
-    def _row(self, entry: AuditEntry, key: Key, secrets: Mapping[UUID, bytes]) -> tuple[object, ...]:
+    def _row(self, entry: AuditEntry, key: Key, secrets: Mapping[UUID, bytes]) -> SealedEntry:
         further = secrets[entry.user_id] if entry.user_id else None
         details = self._codec.seal_under(key, entry.details, cell_of(entry), further=further)
         mac_key = self._ring.primary(Purpose.AUDIT_MAC)
         entry_hash = keyed_hash(mac_key, canonical(entry, details))
         return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, mac_key.id)
+
+
+def in_columns(entries: Sequence[SealedEntry]) -> Sequence[tuple[object, ...]]:
+    """Return the parameters that insert entries: an array for each column."""
+    return list(zip(*entries, strict=True)) or [()] * WIDTH
 
 
 def cell_of(entry: EntryHead) -> Cell:

@@ -63,13 +63,6 @@ class RefreshTokenRepository:
         self._run = run
         self._codec = codec
 
-    async def insert_first(
-        self, *, token_hash: bytes, session_id: UUID, user_id: UUID, metadata: TokenMetadata
-    ) -> None:
-        """Insert the first token of a session that was made in the same transaction."""
-        sealed = await self._seal_metadata(metadata, token_hash)
-        await self._run.exec(sql.insert_first, token_hash, session_id, user_id, sealed.ciphertext, sealed.key_id)
-
     async def find_session_id(self, token_hash: bytes) -> UUID | None:
         """Return the session of a token, spent or not."""
         found = await self._run.value(sql.find_session_id, token_hash)
@@ -96,7 +89,7 @@ class RefreshTokenRepository:
         """
         cell = Cell("refresh_tokens", "successor", old_hash)
         child = await self._codec.seal(new_token.encode(), cell)
-        about = await self._seal_metadata(metadata, new_hash)
+        about = await seal_metadata(self._codec, metadata, new_hash)
         row = await self._run.one(
             sql.rotate,
             old_hash,
@@ -131,5 +124,7 @@ class RefreshTokenRepository:
             consumed_at=row["consumed_at"],
         )
 
-    async def _seal_metadata(self, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
-        return await self._codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))
+
+async def seal_metadata(codec: FieldCodec, metadata: TokenMetadata, token_hash: bytes) -> Sealed:
+    """Seal where a token was asked for from, for the token's own row."""
+    return await codec.seal(msgspec.json.encode(metadata), Cell("refresh_tokens", "metadata", token_hash))

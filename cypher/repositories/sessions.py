@@ -12,8 +12,11 @@ from cypher import sqlfiles
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.postgres import Executor, Record
+from cypher.repositories.audit import SealedEntry, in_columns
 from cypher.repositories.devices import of_person
+from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
 from cypher.repositories.session_fields import OpenedSessions, SessionData
+from cypher.repositories.users import Standing, standing_of
 
 sql = sqlfiles.load("sessions")
 
@@ -43,6 +46,35 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenLogin:
+    """What is inserted as a login ends, and what must still hold then, see `Standing`."""
+
+    session_id: UUID  #: drawn as the login began: it makes one session at most
+    user_id: UUID
+    username: str
+    credential_id: bytes  #: 16 bytes, by which the password was proven
+    sessions_revoked_at: datetime | None
+    may_have_factor: bool  #: False: only for somebody who has no second factor
+    user_agent: str
+    amr: tuple[str, ...]
+    ip_address: str
+    aal: int
+    idle: timedelta
+    absolute: timedelta
+    device_id: UUID | None = None
+    device_fingerprint: str | None = None
+    token_hash: bytes  #: 32 bytes, of the first refresh token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """What a login came to."""
+
+    standing: Standing
+    session: Session | None  #: None, and nothing was inserted, for a standing that is not good or an id that is there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TouchedSession:
     """A living session and the ids of its tokens that were ended before their time."""
 
@@ -69,41 +101,39 @@ class SessionRepository:
         self._index = index
         self._opened = opened
 
-    async def insert_session(
-        self,
-        *,
-        session_id: UUID,
-        user_id: UUID,
-        user_agent: str,
-        amr: tuple[str, ...],
-        ip_address: str,
-        aal: int,
-        idle: timedelta,
-        absolute: timedelta,
-        device_id: UUID | None = None,
-        device_fingerprint: str | None = None,
-    ) -> Session | None:
-        """Insert a session that begins now, its owner's last login; None, and no change, when the id is there already.
+    async def insert_session(self, login: ProvenLogin, *, entries: Sequence[SealedEntry] = ()) -> Inserted | None:
+        """Insert a session that begins now if its owner may log in; None when there is no such person.
 
-        Hold the owner's row before.
+        With it come its first refresh token, its owner's last login, and `entries` of the trail: all or nothing.
         """
-        sealed_data = await self._seal_data(session_id, SessionData(user_agent, amr))
-        sealed_address = await self._codec.seal(ip_address.encode(), Cell("user_sessions", "ip_address", session_id))
+        data = await self._seal_data(login.session_id, SessionData(login.user_agent, login.amr))
+        address = await self._codec.seal(
+            login.ip_address.encode(), Cell("user_sessions", "ip_address", login.session_id)
+        )
+        metadata = TokenMetadata(ip_address=login.ip_address, user_agent=login.user_agent)
+        about_token = await seal_metadata(self._codec, metadata, login.token_hash)
         row = await self._run.one(
             sql.insert_session,
-            session_id,
-            user_id,
-            sealed_data.ciphertext,
-            sealed_data.key_id,
-            sealed_address.ciphertext,
-            sealed_address.key_id,
-            aal,
-            idle,
-            absolute,
-            device_id,
-            *await self._seal_fingerprint(session_id, user_id, device_fingerprint),
+            login.user_id,
+            login.credential_id,
+            login.sessions_revoked_at,
+            login.may_have_factor,
+            login.session_id,
+            data.ciphertext,
+            data.key_id,
+            address.ciphertext,
+            address.key_id,
+            login.aal,
+            login.idle,
+            login.absolute,
+            login.device_id,
+            *await self._seal_fingerprint(login.session_id, login.user_id, login.device_fingerprint),
+            login.token_hash,
+            about_token.ciphertext,
+            about_token.key_id,
+            *in_columns(entries),
         )
-        return await self._session(row) if row else None
+        return _inserted(row, login) if row else None
 
     async def get_session(self, session_id: UUID) -> Session | None:
         """Return a session whatever its state."""
@@ -236,3 +266,27 @@ class SessionRepository:
             revoked_at=row["revoked_at"],
             revoked_reason=row["revoked_reason"],
         )
+
+
+def _inserted(row: Record, login: ProvenLogin) -> Inserted:
+    """Return what the statement says; of what was handed in it says nothing."""
+    if row["session_id"] is None:
+        return Inserted(standing=standing_of(row), session=None)
+    session = Session(
+        session_id=login.session_id,
+        user_id=login.user_id,
+        username=login.username,
+        user_agent=login.user_agent,
+        amr=login.amr,
+        ip_address=login.ip_address,
+        device_id=login.device_id,
+        aal=login.aal,
+        authenticated_at=row["authenticated_at"],
+        created_at=row["created_at"],
+        last_seen_at=row["last_seen_at"],
+        idle_expires_at=row["idle_expires_at"],
+        expires_at=row["expires_at"],
+        revoked_at=None,
+        revoked_reason=None,
+    )
+    return Inserted(standing=standing_of(row), session=session)

@@ -45,6 +45,7 @@ class LoginRecord:
     opaque_credential_id: bytes  #: 16 bytes, by which the password is known
     oprf_id: bytes  #: what OPAQUE is told instead, where the record was made elsewhere; else the same
     sessions_revoked_at: datetime | None  #: as it must still be when the login ends
+    totp_enabled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,14 +143,7 @@ class UserRepository:
         `credential_id` is None for what gives somebody their first password.
         """
         row = await self._run.one(sql.lock_standing, user_id, credential_id, sessions_revoked_at)
-        if row is None:
-            return None
-        return Standing(
-            is_active=row["is_active"],
-            locked=row["locked"],
-            current=row["current"],
-            totp_enabled=row["totp_enabled"],
-        )
+        return standing_of(row) if row else None
 
     async def hold_user(self, user_id: UUID) -> bool:
         """Lock the person's row to the end of the transaction; False when there is no such person."""
@@ -175,6 +169,7 @@ class UserRepository:
             opaque_credential_id=row["opaque_credential_id"],
             oprf_id=oprf_id or row["opaque_credential_id"],
             sessions_revoked_at=row["sessions_revoked_at"],
+            totp_enabled=row["totp_enabled"],
         )
 
     async def _user(self, row: Record) -> User:
@@ -188,6 +183,16 @@ class UserRepository:
             created_at=row["created_at"],
             last_login_at=row["last_login_at"],
         )
+
+
+def standing_of(row: Record) -> Standing:
+    """Return what a row says that was judged in its statement."""
+    return Standing(
+        is_active=row["is_active"],
+        locked=row["locked"],
+        current=row["current"],
+        totp_enabled=row["totp_enabled"],
+    )
 
 
 async def open_username(codec: FieldCodec, row: Record, user_id: UUID) -> str:

@@ -48,6 +48,19 @@ async def rows_by_key(db) -> dict[str, int]:
     return {key_id: sum(places.values()) for key_id, places in counts.items() if key_id.startswith("data-")}
 
 
+async def rotated_token(repos, token: str) -> str:
+    successor = new_token()
+    await repos.refresh_tokens.rotate(
+        old_hash=hash_of(token),
+        new_hash=hash_of(successor),
+        new_token=successor,
+        grace=timedelta(hours=1),
+        idle=timedelta(hours=1),
+        metadata=METADATA,
+    )
+    return successor
+
+
 async def insert_everything(db, people: int = 1) -> list:
     """Make people of whom every sealed column holds something."""
     made = []
@@ -58,14 +71,7 @@ async def insert_everything(db, people: int = 1) -> list:
         device_id = await insert_device(db, user.id)
         family = await insert_family(db, user.id, device_id=device_id, fingerprint="fingerprint")
         async with db.transaction() as repos:
-            await repos.refresh_tokens.rotate(
-                old_hash=hash_of(family.token),
-                new_hash=hash_of(successor := new_token()),
-                new_token=successor,
-                grace=timedelta(hours=1),
-                idle=timedelta(hours=1),
-                metadata=METADATA,
-            )
+            successor = await rotated_token(repos, family.token)
             assert await repos.factors.set_pending_secret(user.id, b"12345678901234567890")
         made.append((user, family, successor))
     return made
@@ -127,13 +133,10 @@ async def test_more_than_a_batch_moves_and_progress_is_told(db, ring, codec, mak
     for _ in range(3):
         await insert_person(db)
     people = BATCH + 1
+    token = (await insert_family(db)).token
     async with db.transaction() as repos:
-        session = (await insert_family(db)).session_id
-        user = (await repos.sessions.get_session(session)).user_id
-        for number in range(people):
-            await repos.refresh_tokens.insert_first(
-                token_hash=hash_of(str(number)), session_id=session, user_id=user, metadata=METADATA
-            )
+        for _ in range(people):
+            token = await rotated_token(repos, token)
     await rotated(ring)
     told = []
     done = await make_run().run(told.append)

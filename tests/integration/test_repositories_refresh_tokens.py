@@ -12,7 +12,7 @@ from cypher.errors import FieldDoesNotOpen
 from cypher.postgres import Database
 from cypher.repositories import repositories_over
 from cypher.repositories.refresh_tokens import Rotation, RotationWord
-from tests.factories import CLOCK, HOUR, METADATA, as_owner, hash_of, insert_family, new_token
+from tests.factories import CLOCK, HOUR, METADATA, as_owner, hash_of, insert_family, login_of, new_token
 
 GRACE = timedelta(seconds=10)
 R = RotationWord
@@ -219,17 +219,9 @@ async def test_refresh_ending_all_and_touching_at_once_never_deadlock(db, second
 
     async def begin(user_id) -> None:
         async with db.transaction() as repos:
-            assert await repos.users.lock_standing(user_id, b"c" * 16, None) is not None
-            await repos.sessions.insert_session(
-                session_id=new_id(CLOCK),
-                user_id=user_id,
-                user_agent="",
-                amr=("opaque",),
-                ip_address="",
-                aal=1,
-                idle=HOUR,
-                absolute=HOUR,
-            )
+            login = login_of(user_id, new_id(CLOCK), credential_id=b"x" * 16)
+            assert (await repos.sessions.insert_session(login)).session is None
+            return await repos.sessions.insert_session(login_of(user_id, new_id(CLOCK)))
 
     for _ in range(15):
         family = await insert_family(db)

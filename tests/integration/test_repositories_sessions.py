@@ -1,6 +1,7 @@
 """Sessions: alive or over by the database's clock, ended once, never alive again."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,21 +9,15 @@ import pytest
 from cypher.clock import new_id
 from cypher.errors import FieldDoesNotOpen
 from cypher.repositories.sessions import Session
-from tests.factories import CLOCK, DAY, HOUR, as_owner, connect_as_owner, insert_family, insert_person
+from tests.factories import CLOCK, DAY, HOUR, as_owner, connect_as_owner, insert_family, insert_person, login_of
 
 
-async def insert(db, session_id, user_id, *, idle=HOUR, absolute=DAY) -> Session | None:
+async def insert(db, session_id, user_id, **changes) -> Session | None:
+    login = login_of(
+        user_id, session_id, user_agent="canary-agent", amr=("opaque", "totp"), ip_address="2001:db8::77", aal=2
+    )
     async with db.transaction() as repos:
-        return await repos.sessions.insert_session(
-            session_id=session_id,
-            user_id=user_id,
-            user_agent="canary-agent",
-            amr=("opaque", "totp"),
-            ip_address="2001:db8::77",
-            aal=2,
-            idle=idle,
-            absolute=absolute,
-        )
+        return (await repos.sessions.insert_session(replace(login, **changes))).session
 
 
 async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
@@ -33,7 +28,7 @@ async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
 
 async def test_a_session_is_read_as_it_was_inserted(db, postgres_config):
     user, session_id = await insert_person(db), new_id(CLOCK)
-    inserted = await insert(db, session_id, user.id)
+    inserted = await insert(db, session_id, user.id, username=user.username)
     async with db.connection() as repos:
         session = await repos.sessions.get_session(session_id)
         assert session == inserted
