@@ -1,15 +1,18 @@
--- name: find_login_record :one
+-- name: find_login_records :many
 -- params: username_indexes
 -- What a login needs of a person. Its end looks whether `sessions_revoked_at` is still what it was here. Somebody who has
 -- no password yet has no record.
-SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id, sessions_revoked_at, totp_enabled
+SELECT username_index, id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id,
+       sessions_revoked_at, totp_enabled
   FROM users
- WHERE username_index = ANY($1::bytea[]);
+ WHERE username_index = ANY($1::bytea[])
+   AND opaque_record IS NOT NULL;
 
 -- name: get_login_record :one
 -- params: user_id
 -- The same of a person who is logged in and proves the password again.
-SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id, sessions_revoked_at, totp_enabled
+SELECT id, opaque_record, opaque_record_key_id, opaque_setup_id, opaque_credential_id, sessions_revoked_at,
+       totp_enabled
   FROM users
  WHERE id = $1;
 

@@ -29,9 +29,13 @@ from cypher.errors import AccountDisabled, AccountLocked, FlowExpired, InvalidCr
 from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
-from cypher.repositories.users import LoginRecord
+from cypher.repositories.users import LoginRecord, OpenRecord
+from cypher.shared_lookups import SharedLookups
 
 KIND = "login"
+#: Names that one statement looks for, and statements at once.
+FOUND_TOGETHER = 100
+FINDS = 3
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +82,7 @@ class Login:
         self._attempts = attempts
         self._devices = devices
         self._flow_lifetime = flow_lifetime
+        self._records = SharedLookups(self._find, most=FOUND_TOGETHER, turns=FINDS)
         self._fake_key = ring.first(Purpose.FAKE).secret
         self._fake_setup, self._fake_public_key = opaque.first_setup()
 
@@ -91,8 +96,8 @@ class Login:
         name, token_hash = usernames.normalise(username), hash_of_shown(device_token)
         find = partial(self._devices.find, name, token_hash) if token_hash else None
         hits = await self._attempts.admit(name, source, device=find)
-        async with self._db.connection() as repos:
-            known = await repos.users.find_login_record(name)
+        open_record = await self._records.get(name)
+        known = await open_record() if open_record else None
         attempted = Happening(event=Event.LOGIN_ATTEMPTED, user_id=known.user_id if known else None, username=name)
         self._audit.record_failure(attempted, source)
         credentials = self._credentials(name, known)
@@ -153,6 +158,10 @@ class Login:
         if isinstance(outcome, Authenticated):
             await self._attempts.take_back(pending.hits)
         return outcome
+
+    async def _find(self, names: list[str]) -> dict[str, OpenRecord]:
+        async with self._db.connection() as repos:
+            return await repos.users.find_login_records(names)
 
     def _credentials(self, name: str, known: LoginRecord | None) -> LoginRecord:
         """Choose between the real and the fake record; both are made each time, so that both cost the same."""

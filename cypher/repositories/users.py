@@ -4,8 +4,10 @@ It must not tell, by time, a name that somebody has from one that nobody has.
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from cypher import sqlfiles
@@ -58,6 +60,10 @@ class Standing:
     totp_enabled: bool
 
 
+#: Raises FieldDoesNotOpen; None stands for nobody.
+OpenRecord = Callable[[], Awaitable[LoginRecord | None]]
+
+
 class Decoy:
     """A sealed record of nobody, opened in place of a real one. One for all repositories of a process."""
 
@@ -85,16 +91,24 @@ class UserRepository:
         self._index = index
         self._decoy = decoy
 
-    async def find_login_record(self, username: str) -> LoginRecord | None:
-        """Return what a login needs; for an unknown name do the same work and return None.
+    async def find_login_records(self, usernames: Sequence[str]) -> dict[str, OpenRecord]:
+        """Return for each name what opens the record that a login needs; for an unknown one it does the same work.
 
-        Somebody without a password is as unknown as nobody.
+        Somebody without a password is as unknown as nobody. Each is opened by whoever asked for it: what does not open
+        is one person's misfortune.
         """
-        row = await self._run.one(sql.find_login_record, await self._index.indexes(username, USERNAME))
-        if row is None or row["opaque_record"] is None:
-            await self._decoy.open()
-            return None
-        return await self._login_record(row)
+        names: dict[bytes, str] = {}
+        for username in usernames:
+            names |= dict.fromkeys(await self._index.indexes(username, USERNAME), username)
+        found: dict[str, OpenRecord] = dict.fromkeys(usernames, self._decoy.open)
+        for row in await self._run.many(sql.find_login_records, list(names)):
+            found[names[row["username_index"]]] = partial(self._login_record, row)
+        return found
+
+    async def find_login_record(self, username: str) -> LoginRecord | None:
+        """Return what a login needs of one person, or None after as much work."""
+        found = await self.find_login_records([username])
+        return await found[username]()
 
     async def get_login_record(self, user_id: UUID) -> LoginRecord | None:
         """Return what a login of this person needs, who is known already."""
