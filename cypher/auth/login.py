@@ -17,7 +17,7 @@ from cypher.auth.events import Event, Outcome
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.login_limits import Hits, LoginLimits
 from cypher.auth.mfa import SecondStep
-from cypher.auth.new_sessions import NewSession, NewSessions
+from cypher.auth.new_sessions import FactorIsNew, NewSession, NewSessions
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.source import Source
 from cypher.auth.types import AMR_PASSWORD, Authenticated, LoginStarted, MfaRequired
@@ -151,7 +151,8 @@ class Login:
         )
         try:
             in_steps = pending.totp_enabled or begun.has_device
-            outcome = await (self._go_on(begun, source) if in_steps else self._end(begun, source))
+            ended = None if in_steps else await self._end(begun, source)
+            outcome = ended or await self._go_on(begun, source)
         except (AccountDisabled, AccountLocked) as exc:
             self._record_refusal(pending, exc.code, source)
             raise
@@ -177,11 +178,14 @@ class Login:
         )
         return known or fake
 
-    async def _end(self, begun: BegunLogin, source: Source) -> Authenticated:
-        """Make the session of somebody without a device and, as the login began and now, without a second factor."""
+    async def _end(self, begun: BegunLogin, source: Source) -> Authenticated | None:
+        """Make the session of somebody without a device and without a second factor; None where there is one now."""
         read_at = self._clock.now()
-        async with self._db.connection() as repos:
-            new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=False)
+        try:
+            async with self._db.connection() as repos:
+                new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=False)
+        except FactorIsNew:
+            return None
         return await self._new.hand_over(new, read_at=read_at)
 
     async def _go_on(self, begun: BegunLogin, source: Source) -> Authenticated | MfaRequired:

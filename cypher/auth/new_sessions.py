@@ -36,6 +36,10 @@ class NewSession:
     device_token: str | None = field(repr=False)
 
 
+class FactorIsNew(Exception):
+    """Nothing was inserted: the person has a second factor, and had none when the login began."""
+
+
 class NewSessions:
     """Insert, commit, hand over."""
 
@@ -70,7 +74,7 @@ class NewSessions:
 
         Without a device to enter it is one statement, which needs no transaction around it. `may_have_factor` and
         `trust_device` only after a second factor, or where the device skips it. Raises FlowExpired, AccountDisabled or
-        AccountLocked for a standing that is no longer good, and FlowExpired for a factor that is new.
+        AccountLocked for a standing that is no longer good, FactorIsNew for a factor that may not be gone around.
         """
         entry = await self._devices.enter(repos, begun, source, trust=trust_device)
         refresh_token = new_refresh_token()
@@ -83,7 +87,7 @@ class NewSessions:
             raise FlowExpired
         require_good(inserted.standing)
         if inserted.session is None:
-            raise FlowExpired
+            raise FactorIsNew if inserted.standing.totp_enabled and not may_have_factor else FlowExpired
         return NewSession(
             session=inserted.session,
             refresh_token=refresh_token,

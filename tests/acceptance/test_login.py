@@ -137,6 +137,32 @@ async def test_a_login_that_began_before_all_sessions_were_ended_cannot_finish(p
     assert (await person.login()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ("UPDATE users SET opaque_credential_id = '\\x00112233445566778899aabbccddeeff'", 410, "flow_expired"),
+        ("UPDATE users SET sessions_revoked_at = now()", 410, "flow_expired"),
+        ("UPDATE users SET is_active = FALSE", 403, "account_disabled"),
+        ("UPDATE users SET locked_until = now() + INTERVAL '1 hour'", 403, "account_locked"),
+        ("DELETE FROM users", 410, "flow_expired"),
+        ("REVOKE INSERT ON audit_logs FROM cypher_service", 503, "dependency_unavailable"),
+    ],
+    ids=["password", "sessions", "disabled", "locked", "deleted", "trail"],
+)
+async def test_a_login_that_may_not_end_leaves_nothing(person: Person, service, change, status, code) -> None:
+    await person.register()
+    started, state = await person.start_login()
+    await service.execute(change)
+    late = await person.post("/v1/login/finish", person.prove(started, state))
+    assert (late.status, late.body["code"]) == (status, code)
+    (made,) = await service.fetch(
+        "SELECT (SELECT count(*) FROM user_sessions) AS sessions, (SELECT count(*) FROM refresh_tokens) AS tokens,"
+        " (SELECT count(*) FROM users WHERE last_login_at IS NOT NULL) AS seen,"
+        " (SELECT count(*) FROM audit_logs WHERE action = 'auth.login.succeeded') AS told"
+    )
+    assert dict(made) == {"sessions": 0, "tokens": 0, "seen": 0, "told": 0}
+
+
 async def test_a_disabled_account_says_so_only_to_who_knows_the_password(person: Person, service) -> None:
     registered = await person.register()
     async with service.resources.db.transaction() as repos:
