@@ -1,7 +1,8 @@
 """A small HTTP client, run as a process of its own: `python -m bench.load`.
 
 It reads jobs from standard input and writes outcomes to standard output, each with its length before it. It knows just
-enough HTTP/1.1 for the answers of Cypher: connections that are kept, bodies with a Content-Length.
+enough HTTP/1.1 for the answers of Cypher: bodies with a Content-Length. Connections are kept from job to job, as a
+proxy keeps them: to open one costs a service as much as to answer a small request.
 """
 
 import asyncio
@@ -52,8 +53,31 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return await self._answer
 
+    @property
+    def is_open(self) -> bool:
+        return not self._transport.is_closing()
+
     def close(self) -> None:
         self._transport.close()
+
+
+class Kept:
+    """The connections to each port that no job is using."""
+
+    def __init__(self) -> None:
+        self._by_port: dict[int, list[Connection]] = {}
+
+    async def take(self, port: int, count: int) -> list[Connection]:
+        await asyncio.sleep(0)  # what has been closed since the last job is heard of now
+        kept = [connection for connection in self._by_port.pop(port, []) if connection.is_open]
+        loop = asyncio.get_running_loop()
+        while len(kept) < count:
+            kept.append((await loop.create_connection(Connection, "127.0.0.1", port))[1])
+        self._by_port[port] = kept[count:]
+        return kept[:count]
+
+    def give_back(self, port: int, connections: list[Connection]) -> None:
+        self._by_port.setdefault(port, []).extend(connections)
 
 
 class Worker:
@@ -80,23 +104,22 @@ class Worker:
                 await asyncio.sleep(self._job.pause)
 
 
-async def perform(job: Job) -> Outcome:
+async def perform(job: Job, kept: Kept) -> Outcome:
     """Do a job."""
-    loop = asyncio.get_running_loop()
-    connections: list[Connection] = []
     pairs: Iterable[tuple[int, bytes]] = enumerate(job.requests)
     turns = iter(pairs) if job.seconds is None else itertools.cycle(pairs)
+    count = min(job.at_once, len(job.requests)) if job.seconds is None else job.at_once
+    connections: list[Connection] = []
     try:
-        for _ in range(min(job.at_once, len(job.requests)) if job.seconds is None else job.at_once):
-            connections.append((await loop.create_connection(Connection, "127.0.0.1", job.port))[1])
+        connections = await kept.take(job.port, count)
         began = time.perf_counter()
         workers = [Worker(job, turns, began + (job.seconds or float("inf"))) for _ in connections]
         await asyncio.gather(*(worker.work(each) for worker, each in zip(workers, connections, strict=True)))
     except OSError as exc:
-        return Outcome(seconds=0, latencies=[], problem=str(exc))
-    finally:
         for connection in connections:
             connection.close()
+        return Outcome(seconds=0, latencies=[], problem=str(exc))
+    kept.give_back(job.port, connections)
     return _outcome(workers, time.perf_counter() - began)
 
 
@@ -112,8 +135,10 @@ def _outcome(workers: list[Worker], seconds: float) -> Outcome:
 
 def main() -> None:
     """Do jobs until standard input ends."""
-    while header := sys.stdin.buffer.read(HEADER_BYTES):
-        job = msgspec.msgpack.decode(sys.stdin.buffer.read(int.from_bytes(header)), type=Job)
-        outcome = msgspec.msgpack.encode(uvloop.run(perform(job)))
-        sys.stdout.buffer.write(len(outcome).to_bytes(HEADER_BYTES) + outcome)
-        sys.stdout.buffer.flush()
+    kept = Kept()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        while header := sys.stdin.buffer.read(HEADER_BYTES):
+            job = msgspec.msgpack.decode(sys.stdin.buffer.read(int.from_bytes(header)), type=Job)
+            outcome = msgspec.msgpack.encode(runner.run(perform(job, kept)))
+            sys.stdout.buffer.write(len(outcome).to_bytes(HEADER_BYTES) + outcome)
+            sys.stdout.buffer.flush()
