@@ -84,11 +84,11 @@ class Held:
             await self.redis.unlink(*self.names[start : start + TOGETHER])
 
 
-async def insert_set(redis: Redis, name: str, window: Window) -> None:
-    """Put the hits as Cypher's script does: a sorted set, scored by microseconds."""
-    await redis.zadd(name, {new_bytes(12): 1e6 * moment for moment in window.times()})
+async def insert_stamped(redis: Redis, name: str, window: Window) -> None:
+    """Put the hits as Cypher's script does: a list of microseconds and names, the oldest first."""
+    await redis.rpush(name, *(b"%016d" % round(1e6 * moment) + new_bytes(12) for moment in window.times()))
 
 
-async def insert_list(redis: Redis, name: str, window: Window) -> None:
+async def insert_seconds(redis: Redis, name: str, window: Window) -> None:
     """Put the hits as `limits` does: a list of seconds, the newest first."""
     await redis.lpush(name, *window.times())

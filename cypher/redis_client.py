@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -17,7 +17,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from cypher.clock import Clock, SystemClock
 from cypher.config import RedisConfig
 from cypher.errors import RedisUnavailable
-from cypher.redis_scripts import Script, ScriptCalls
+from cypher.redis_pipe import Pipe, Word
+from cypher.redis_scripts import Script, script_over
 from cypher.redis_servers import CONNECTIONS, AnyRedis, ClusterMap, connect
 from cypher.shared_lookups import SharedLookups
 
@@ -25,8 +26,7 @@ T = TypeVar("T")
 
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
-#: MGETs under way at once, and writes of script calls: while they are, more gather. With one alone, all would wait for
-#: a slow one.
+#: MGETs under way at once: while they are, more gather.
 TURNS = 2
 FAILURES = 5
 REST_SECONDS = 1.0
@@ -61,36 +61,41 @@ class Breaker:
 class RedisClient:
     """Every method raises `RedisUnavailable`, within the time to connect and the time of a command."""
 
-    def __init__(self, redis: AnyRedis, seconds: float, clock: Clock, closing: AsyncExitStack) -> None:
+    def __init__(self, redis: AnyRedis, config: RedisConfig, clock: Clock, closing: AsyncExitStack) -> None:
         """Take over an open client; call `open`."""
         self._redis = redis
         # The steps of one call (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
-        self._seconds = seconds
+        self._seconds = config.connect_seconds + config.command_seconds
         self._closing = closing
         # The driver's own pools raise when they are empty, or cost more than this for each call.
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
         self._map = ClusterMap(redis) if isinstance(redis, RedisCluster) else None
         self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
-        self._scripts = (
-            None if isinstance(redis, RedisCluster) else ScriptCalls(redis, self._guarded, most=SLICE, turns=TURNS)
-        )
+        # Of a cluster the driver knows which server has a name.
+        self._pipe = None if isinstance(redis, RedisCluster) else Pipe(redis.connection_pool, config.command_seconds)
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
         """Make a client without connecting; `config` must name a server (`ValueError` while it is still embedded)."""
         closing = AsyncExitStack()
-        seconds = config.connect_seconds + config.command_seconds
-        return cls(connect(config, closing), seconds, clock or SystemClock(), closing)
+        return cls(connect(config, closing), config, clock or SystemClock(), closing)
 
     async def close(self) -> None:
         """Close every connection; calls still under way fail."""
+        if self._pipe:
+            await self._pipe.close()
         await self._closing.aclose()
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether a script may name only what is on one hash slot."""
+        return self._pipe is None
 
     async def ping(self) -> bool:
         """Tell whether Redis answers; never raises."""
         try:
-            await self._guarded(lambda: self._redis.ping())
+            await self._ask("PING")
         except RedisUnavailable:
             return False
         return True
@@ -101,11 +106,12 @@ class RedisClient:
 
     async def getdel(self, key: str) -> bytes | None:
         """Return and delete in one step: of any number of callers one gets the value."""
-        return _value(await self._guarded(lambda: self._redis.getdel(key)))
+        return _value(await self._ask("GETDEL", key))
 
     async def set(self, key: str, value: bytes, *, px: int, nx: bool = False) -> bool:
         """Store for `px` milliseconds; with `nx` only where nothing stands. Return whether it was stored."""
-        return bool(await self._guarded(lambda: self._redis.set(key, value, px=px, nx=nx)))
+        condition = ("NX",) if nx else ()
+        return bool(await self._ask("SET", key, value, "PX", px, *condition))
 
     async def set_each(self, keys: Iterable[str], value: bytes, *, px: int) -> None:
         """Store one value under many keys, some hundreds in a round trip; on failure some may have been stored."""
@@ -118,11 +124,7 @@ class RedisClient:
 
     async def delete(self, key: str) -> bool:
         """Delete and return whether anything stood there."""
-        return bool(await self._guarded(lambda: self._redis.delete(key)))
-
-    async def zrem(self, key: str, member: bytes) -> bool:
-        """Take one member out of a sorted set and return whether it was there."""
-        return bool(await self._guarded(lambda: self._redis.zrem(key, member)))
+        return bool(await self._ask("DEL", key))
 
     async def scan(self, pattern: str) -> AsyncIterator[str]:
         """Yield the names that match, perhaps some of them twice; every step has the time of one call."""
@@ -138,10 +140,10 @@ class RedisClient:
                     break
 
     async def content(self, key: str) -> bytes:
-        """Return what stands under a name, a value or the members of a sorted set; nothing where it is gone."""
-        if await self._guarded(lambda: self._redis.type(key)) == b"zset":
-            members = await self._guarded(lambda: self._redis.zrange(key, 0, -1))
-            return b" ".join(member for member in members if isinstance(member, bytes))
+        """Return what stands under a name, a value or the elements of a list; nothing where it is gone."""
+        if await self._ask("TYPE", key) in (b"list", "list"):
+            elements = await self._guarded(lambda: self._redis.lrange(key, 0, -1))
+            return b" ".join(element for element in elements if isinstance(element, bytes))
         return await self.get(key) or b""
 
     async def describe_servers(self) -> list[dict[str, object]]:
@@ -155,23 +157,32 @@ class RedisClient:
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
-        if self._scripts:
-            return self._scripts.script(source)
-        # A cluster's pipelines take no EVALSHA: each call is a round trip.
-        registered = self._redis.register_script(source)
+        call = script_over(self._pipe, source) if self._pipe else self._script_of_driver(source)
 
-        async def run(keys: Sequence[str], args: Sequence[str | bytes | int]) -> object:
-            return await self._guarded(lambda: registered(keys=list(keys), args=list(args)))
+        async def run(keys: Sequence[str], args: Sequence[Word]) -> object:
+            return await self._guarded(partial(call, keys, args))
 
         return run
+
+    def _script_of_driver(self, source: str) -> Script:
+        registered = self._redis.register_script(source)
+
+        async def run(keys: Sequence[str], args: Sequence[Word]) -> object:
+            return await registered(keys=list(keys), args=list(args))
+
+        return run
+
+    async def _ask(self, *words: Word) -> object:
+        """Send a command of one answer that is quick to give."""
+        return await self._guarded(partial(self._pipe.ask if self._pipe else self._redis.execute_command, *words))
 
     async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
         found = await self._guarded(partial(self._mget, keys))
         return dict(zip(keys, map(_value, found), strict=True))
 
     async def _mget(self, keys: list[str]) -> Sequence[object]:
-        if not isinstance(self._redis, RedisCluster):
-            return await self._redis.mget(keys)
+        if self._pipe:
+            return cast(Sequence[object], await self._pipe.ask("MGET", *keys))
         # One command names the keys of one slot only; a pipeline asks each server once.
         pipeline = self._redis.pipeline()
         for key in keys:

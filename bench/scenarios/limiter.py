@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 from bench.bare import CONNECTIONS, bare_redis
 from bench.harness import Scenario, Target, Work, repeated
 from bench.stands import Stands
-from bench.windows import Held, Window, insert_list, insert_set
+from bench.windows import Held, Window, insert_seconds, insert_stamped
 from cypher.app import Resources
 from cypher.clock import new_bytes
 from cypher.config import RedisConfig
+from cypher.ephemeral.decisions import MEMBER
 from cypher.ephemeral.rate_limiter import KIND, RateLimiter
 from cypher.ephemeral.sealed_values import key_name
 
@@ -63,18 +64,18 @@ def _at_once(operation: Operation) -> Work:
 def _of_cypher(open_: Resources, redis: Redis, window: Window) -> Held:
     kind = KIND + CATEGORY
     subjects = [open_.index.index(identifier, f"redis.{kind}").hex() for identifier in window.identifiers]
-    return _sets(redis, window, [key_name(open_.ring.epoch, kind, subject) for subject in subjects])
+    return _held(redis, window, [key_name(open_.ring.epoch, kind, subject) for subject in subjects])
 
 
 def _plain(redis: Redis, window: Window) -> Held:
-    return _sets(redis, window, [f"cypher-bench:{{{identifier}}}" for identifier in window.identifiers])
+    return _held(redis, window, [f"cypher-bench:{{{identifier}}}" for identifier in window.identifiers])
 
 
-def _sets(redis: Redis, window: Window, names: list[str]) -> Held:
+def _held(redis: Redis, window: Window, names: list[str]) -> Held:
     def trim(pipeline: Redis, name: str) -> object:
-        return pipeline.zremrangebyrank(name, window.hits, -1)
+        return pipeline.ltrim(name, 0, window.hits - 1)
 
-    return Held(redis=redis, window=window, names=names, insert=insert_set, trim=trim)
+    return Held(redis=redis, window=window, names=names, insert=insert_stamped, trim=trim)
 
 
 async def _hit(open_: Resources, held: Held) -> Operation:
@@ -99,8 +100,9 @@ async def _evalsha(redis: Redis, held: Held) -> Operation:
 
     async def hit() -> None:
         name = held.names[held.next()]
-        answer = await redis.evalsha(digest, 2, name, f"{name}-refused", held.window.limit, window, new_bytes(12))
-        assert answer[0]
+        of_window, member = (held.window.limit, window, MEMBER), new_bytes(MEMBER)
+        before, *_ = await redis.evalsha(digest, 2, name, f"{name}-refused", *of_window, member)
+        assert before < held.window.limit
 
     return hit
 
@@ -114,7 +116,7 @@ def _of_limits(redis: Redis, window: Window) -> Held:
         return pipeline.ltrim(name, -window.hits, -1)
 
     names = [f"LIMITS:{item.key_for(identifier)}" for identifier in window.identifiers]
-    return Held(redis=redis, window=window, names=names, insert=insert_list, trim=trim)
+    return Held(redis=redis, window=window, names=names, insert=insert_seconds, trim=trim)
 
 
 def _hit_of_limits(config: RedisConfig, held: Held) -> Operation:

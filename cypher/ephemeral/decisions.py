@@ -1,7 +1,11 @@
-"""What a limiter says about one hit, wherever it was counted."""
+"""What a limiter says about one hit, wherever it was counted.
 
-from dataclasses import dataclass
+Made for each hit: a frozen dataclass takes five times as long, and a `timedelta` that nobody asks for 0.4 µs.
+"""
+
 from datetime import timedelta
+
+import msgspec
 
 from cypher.clock import new_bytes
 
@@ -9,8 +13,7 @@ from cypher.clock import new_bytes
 MEMBER = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
     """One recorded hit: what is needed to take back this one and no other."""
 
     key: str  #: name of the subject's hits
@@ -21,13 +24,22 @@ class Hit:
         return cls(key=key, member=new_bytes(MEMBER))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a hit was admitted, and how the subject stands after it."""
 
     allowed: bool
     remaining: int
-    retry_after: timedelta  #: until a hit would be admitted; zero while `remaining` is not
-    reset: timedelta  #: until the oldest counted hit leaves the window; zero when nothing is counted
+    retry_after_us: int
+    reset_us: int
     hit: Hit | None = None  #: None when refused: a refused hit is not recorded
     first_refusal: bool = False  #: none of this subject came within a window before it
+
+    @property
+    def retry_after(self) -> timedelta:
+        """Time until a hit would be admitted; zero while `remaining` is not."""
+        return timedelta(microseconds=self.retry_after_us)
+
+    @property
+    def reset(self) -> timedelta:
+        """Time until the oldest counted hit leaves the window; zero when nothing is counted."""
+        return timedelta(microseconds=self.reset_us)

@@ -46,8 +46,8 @@ class LocalWindows:
         return Decision(
             allowed=allowed,
             remaining=max(limit - len(hits), 0),
-            retry_after=timedelta(seconds=times[-limit] + seconds - now) if len(hits) >= limit else timedelta(0),
-            reset=timedelta(seconds=times[0] + seconds - now),
+            retry_after_us=_microseconds(times[-limit] + seconds - now) if len(hits) >= limit else 0,
+            reset_us=_microseconds(times[0] + seconds - now),
             hit=hit if allowed else None,
             first_refusal=first_refusal,
         )
@@ -70,3 +70,7 @@ class LocalWindows:
                 self._subjects.popitem(last=False)
         self._subjects.move_to_end(key)
         return subject
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)

@@ -4,28 +4,21 @@ Redis learns of an identifier only its index under a key it does not have: addre
 a plain hash would hide neither.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
-from importlib.resources import files
 
 from cypher.clock import Clock
 from cypher.crypto.blind_index import BlindIndex
 from cypher.ephemeral.decisions import Decision, Hit
 from cypher.ephemeral.local_windows import LocalWindows
+from cypher.ephemeral.redis_windows import Attempt, RedisWindows
 from cypher.ephemeral.sealed_values import key_name
-from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
-from cypher.redis_scripts import Script
-
-logger = logging.getLogger("cypher.limits")
 
 KIND = "limit-"
 REFUSED = "-refused"
-#: After a call that failed, this process counts for itself for so long, so that of all the checks of one request one
-#: at most waits for a Redis that does not answer.
-REST_SECONDS = 1.0
+SECOND_US = 1_000_000
 
 
 class RateLimiter:
@@ -35,11 +28,8 @@ class RateLimiter:
         self._redis = redis
         self._index = index
         self._epoch = epoch
-        self._clock = clock
+        self._windows = RedisWindows(redis, clock)
         self._local = LocalWindows(clock)
-        self._local_until: float | None = None
-        self._slide = _script(redis, "sliding_window.lua")
-        self._look = _script(redis, "sliding_window_peek.lua")
 
     async def check_rate_limit(self, *, identifier: str, limit: int, window_seconds: int, category: str) -> Decision:
         """Admit and record a hit, or refuse it and record nothing. Never raises for want of Redis.
@@ -49,35 +39,23 @@ class RateLimiter:
         if limit < 1 or window_seconds < 1:
             raise ValueError("a limit admits one hit at least, in a window of one second at least")
         key, refused = self._keys(category, identifier)
-        hit = Hit.new(key)
-        if self._may_ask_redis():
-            try:
-                answer = await self._slide([key, refused], [limit, window_seconds * 1_000_000, hit.member])
-            except RedisUnavailable:
-                self._rest()
-            else:
-                self._answered()
-                return _decision(answer, hit)
-        return self._local.check(hit, limit=limit, window=timedelta(seconds=window_seconds))
+        attempt = Attempt(key=key, refused=refused, limit=limit, window_us=window_seconds * SECOND_US)
+        decision = await self._windows.check(attempt)
+        # Under the same name as in Redis, which may have recorded it and not have told.
+        return decision or self._local.check(attempt.hit(), limit=limit, window=timedelta(seconds=window_seconds))
 
     async def take_back(self, hits: Iterable[Hit]) -> None:
         """Forget these hits and no others, best effort: what stays behind leaves with its window."""
-        for hit in hits:
-            # In both places: a call that was given up may have been recorded in Redis before the local one was.
+        # In both places: a call that was given up may have been recorded in Redis before the local one was.
+        each = list(hits)
+        for hit in each:
             self._local.take_back(hit)
-            if self._may_ask_redis():
-                try:
-                    await self._redis.zrem(hit.key, hit.member)
-                except RedisUnavailable:
-                    self._rest()
+        await self._windows.take_back(each)
 
     async def peek(self, *, identifier: str, limit: int, window_seconds: int, category: str) -> Decision:
         """Tell how a subject stands in Redis without a hit; `allowed` says whether one would be admitted."""
         key, _ = self._keys(category, identifier)
-        hits, wait, reset = _numbers(await self._look([key], [limit, window_seconds * 1_000_000]))
-        return Decision(
-            allowed=hits < limit, remaining=max(limit - hits, 0), retry_after=_time(wait), reset=_time(reset)
-        )
+        return await self._windows.peek(key, limit=limit, window_us=window_seconds * SECOND_US)
 
     async def reset(self, *, identifier: str, category: str) -> bool:
         """Forget a subject, in Redis and in this process; tell whether Redis knew it. Raises RedisUnavailable."""
@@ -105,42 +83,3 @@ class RateLimiter:
         kind = KIND + category
         subject = self._index.index(identifier, f"redis.{kind}").hex()
         return key_name(self._epoch, kind, subject), key_name(self._epoch, kind + REFUSED, subject)
-
-    def _may_ask_redis(self) -> bool:
-        return self._local_until is None or self._clock.monotonic() >= self._local_until
-
-    def _rest(self) -> None:
-        if self._local_until is None:
-            logger.warning("Redis does not answer: until it does, each process counts attempts for itself")
-        self._local_until = self._clock.monotonic() + REST_SECONDS
-
-    def _answered(self) -> None:
-        if self._local_until is not None:
-            logger.info("Redis answers again: attempts are counted together")
-        self._local_until = None
-
-
-def _script(redis: RedisClient, name: str) -> Script:
-    return redis.script(files("cypher.ephemeral").joinpath("lua", name).read_text("utf-8"))
-
-
-def _decision(answer: object, hit: Hit) -> Decision:
-    admitted, remaining, wait, reset, first = _numbers(answer)
-    return Decision(
-        allowed=bool(admitted),
-        remaining=remaining,
-        retry_after=_time(wait),
-        reset=_time(reset),
-        hit=hit if admitted else None,
-        first_refusal=bool(first),
-    )
-
-
-def _numbers(answer: object) -> list[int]:
-    if not isinstance(answer, list):
-        raise TypeError("a script of this module answers with a list")
-    return [int(number) for number in answer]
-
-
-def _time(microseconds: int) -> timedelta:
-    return timedelta(microseconds=microseconds)

@@ -145,8 +145,8 @@ class Service:
         redis = self.resources.redis._redis
         content = b""
         async for key in redis.scan_iter(count=1000):
-            is_hits = await redis.type(key) == b"zset"
-            value = b" ".join(await redis.zrange(key, 0, -1)) if is_hits else await redis.get(key)
+            is_hits = await redis.type(key) == b"list"
+            value = b" ".join(await redis.lrange(key, 0, -1)) if is_hits else await redis.get(key)
             content += key + b"=" + (value or b"") + b"\n"
         return content
 

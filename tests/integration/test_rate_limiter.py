@@ -11,7 +11,8 @@ from cypher.clock import SystemClock, new_bytes
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.keyring import KeyRing
 from cypher.ephemeral.decisions import Decision, Hit
-from cypher.ephemeral.rate_limiter import REST_SECONDS, RateLimiter
+from cypher.ephemeral.rate_limiter import RateLimiter
+from cypher.ephemeral.redis_windows import REST_SECONDS, TOGETHER
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from tests.own_redis import HandClock, OwnServer, opened
@@ -19,6 +20,8 @@ from tests.own_redis import HandClock, OwnServer, opened
 ADDRESS = "192.0.2.17"
 WINDOW = 60
 HALF_A_MINUTE = 30_000_000
+#: Digits of a time before the name of a hit.
+STAMP = 16
 
 
 @pytest.fixture
@@ -50,10 +53,15 @@ async def names(redis: RedisClient, ring: KeyRing) -> list[str]:
     return [name async for name in redis.scan(f"cypher:{ring.epoch}:*")]
 
 
+async def recorded(redis: RedisClient, key: str) -> dict[bytes, int]:
+    """Return every recorded hit's time in microseconds, in the order they stand."""
+    return {hit[STAMP:]: int(hit[:STAMP]) for hit in await redis._redis.lrange(key, 0, -1)}
+
+
 async def age(redis: RedisClient, key: str, microseconds: int) -> None:
     """Move every hit into the past: Redis's own clock decides, and a test does not turn it."""
-    for member, score in await redis._redis.zrange(key, 0, -1, withscores=True):
-        await redis._redis.zadd(key, {member: score - microseconds})
+    for place, (member, time) in enumerate((await recorded(redis, key)).items()):
+        await redis._redis.lset(key, place, b"%016d" % (time - microseconds) + member)
 
 
 # -- exact --------------------------------------------------------------------------------------------------
@@ -70,7 +78,7 @@ async def test_racing_hits_admit_exactly_the_limit_whichever_instance_they_meet(
 async def test_no_window_of_a_recorded_run_holds_more_than_the_limit(redis, instance):
     """Knock without pause for several windows; every hit's time is the one that Redis wrote down for it."""
     limit, window = 5, 1
-    recorded: dict[bytes, float] = {}
+    written: dict[bytes, int] = {}
     admitted: set[bytes] = set()
     key = ""
 
@@ -81,13 +89,13 @@ async def test_no_window_of_a_recorded_run_holds_more_than_the_limit(redis, inst
             if decision.hit:
                 key = decision.hit.key
                 admitted.add(decision.hit.member)
-                recorded.update(await redis._redis.zrange(key, 0, -1, withscores=True))
+                written.update(await recorded(redis, key))
             await asyncio.sleep(0.01)
 
     await asyncio.gather(*(knock(instance()) for _ in range(4)))
     # Complete but for what left the window before this test came to read it, on a machine that is busy.
-    assert set(recorded) <= admitted
-    times = sorted(recorded.values())
+    assert set(written) <= admitted
+    times = sorted(written.values())
     assert len(times) > 2 * limit
     assert all(later - earlier >= window * 1_000_000 for earlier, later in zip(times, times[limit:], strict=False))
 
@@ -111,7 +119,7 @@ async def test_a_refused_hit_is_not_recorded_and_prolongs_nobodys_wait(redis, li
     await age(redis, key, HALF_A_MINUTE)
     for _ in range(20):
         assert not (await hit(limiter, limit=1)).allowed
-    assert await redis._redis.zcard(key) == 1
+    assert len(await recorded(redis, key)) == 1
     await age(redis, key, HALF_A_MINUTE)
     assert (await hit(limiter, limit=1)).allowed
 
@@ -148,6 +156,78 @@ async def test_a_limit_that_admits_nothing_is_a_mistake_of_the_caller(limiter, l
         await hit(limiter, limit=limit, window_seconds=window)
 
 
+# -- together -----------------------------------------------------------------------------------------------
+
+
+async def test_hits_that_come_together_are_told_what_each_would_be_told_alone(redis, limiter):
+    """Room for two of five: the first two, in the order they came."""
+    key = hit_of(await hit(limiter, limit=3)).key
+    await age(redis, key, HALF_A_MINUTE)
+    decisions = await asyncio.gather(*(hit(limiter, limit=3) for _ in range(5)))
+    assert [(d.allowed, d.remaining, d.first_refusal) for d in decisions] == [
+        (True, 1, False),
+        (True, 0, False),
+        (False, 0, True),
+        (False, 0, False),
+        (False, 0, False),
+    ]
+    assert list(await recorded(redis, key))[1:] == [hit_of(decision).member for decision in decisions[:2]]
+    assert decisions[0].retry_after == timedelta(0)
+    oldest_leaves = {decision.retry_after for decision in decisions[1:]} | {decision.reset for decision in decisions}
+    assert len(oldest_leaves) == 1
+    assert timedelta(seconds=20) < oldest_leaves.pop() <= timedelta(seconds=30)
+    assert [decision.hit for decision in decisions[2:]] == [None] * 3
+
+
+async def test_hits_that_come_together_take_few_calls_and_mix_up_no_subjects_nor_limits(redis, limiter):
+    await hit(limiter)  # the script is loaded
+    await redis._redis.config_resetstat()
+    subjects = [str(number) for number in range(TOGETHER // 4)]
+    asked = [(subject, limit) for subject in subjects for limit in (1, 1, 2, 2)]
+    decisions = await asyncio.gather(
+        *(hit(limiter, limit=limit, identifier=subject, category=f"test-{limit}") for subject, limit in asked)
+    )
+    assert [d.allowed for d in decisions] == [True, False, True, True] * len(subjects)
+    assert [d.remaining for d in decisions] == [0, 0, 1, 0] * len(subjects)
+    assert (await redis._redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == 2  # one for each limit
+
+
+async def test_one_subject_under_two_limits_at_once_is_counted_once(redis, limiter):
+    decisions = await asyncio.gather(*(hit(limiter, limit=limit) for limit in (2, 4, 2, 4, 2)))
+    assert sum(decision.allowed for decision in decisions) == 4
+    assert len(await recorded(redis, hit_of(decisions[0]).key)) == 4
+
+
+async def test_who_is_cancelled_among_hits_that_come_together_takes_nothing_from_the_others(limiter):
+    leaving, *staying = (asyncio.create_task(hit(limiter, limit=3)) for _ in range(4))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    decisions = await asyncio.gather(*staying)
+    assert [decision.allowed for decision in decisions] == [True, True, False]  # the one that left was counted
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3, 7, 31, 32, 99, 100])
+async def test_as_many_as_have_left_are_removed_and_no_other(redis, limiter, gone):
+    """The script looks for the first one that counts by steps: every step must find it."""
+    decisions = [await hit(limiter, limit=100) for _ in range(100)]
+    key, members = hit_of(decisions[0]).key, [hit_of(decision).member for decision in decisions]
+    for place, (member, time) in enumerate((await recorded(redis, key)).items()):
+        if place < gone:
+            await redis._redis.lset(key, place, b"%016d" % (time - WINDOW * 1_000_000) + member)
+    new = await hit(limiter, limit=100)
+    assert new.remaining == gone - 1
+    assert list(await recorded(redis, key)) == [*members[gone:], hit_of(new).member]
+
+
+async def test_a_clock_that_was_set_back_admits_nobody_too_early(redis, limiter):
+    """Hits of the faster clock stand before those of the slower one: what came later has been there for less long."""
+    early, late = [hit_of(await hit(limiter)) for _ in range(2)]
+    [(_, first), (_, second)] = (await recorded(redis, early.key)).items()
+    await redis._redis.lset(early.key, 0, b"%016d" % (first + HALF_A_MINUTE) + early.member)
+    await redis._redis.lset(early.key, 1, b"%016d" % (second - HALF_A_MINUTE) + late.member)
+    assert [(await hit(limiter)).allowed for _ in range(2)] == [True, False]
+
+
 # -- taking back, looking, resetting ------------------------------------------------------------------------
 
 
@@ -155,9 +235,21 @@ async def test_a_hit_is_taken_back_once_and_no_other_with_it(redis, limiter, ins
     mine, other = hit_of(await hit(limiter)), hit_of(await hit(limiter))
     for _ in range(3):
         await instance().take_back([mine])
-    assert await redis._redis.zrange(mine.key, 0, -1) == [other.member]
+    assert list(await recorded(redis, mine.key)) == [other.member]
     await limiter.take_back([Hit(key=mine.key, member=new_bytes(12))])
     assert (await look(limiter)).remaining == 2
+
+
+async def test_many_are_taken_back_by_one_call_wherever_they_stand(redis, limiter):
+    hits = [hit_of(decision) for decision in await asyncio.gather(*(hit(limiter, limit=100) for _ in range(60)))]
+    other = hit_of(await hit(limiter, category="test-other"))
+    await limiter.take_back([hits[0], other])
+    await redis._redis.config_resetstat()
+    await limiter.take_back([hits[30], hits[59], other])
+    assert (await redis._redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == 1
+    left = [each.member for number, each in enumerate(hits) if number not in (0, 30, 59)]
+    assert list(await recorded(redis, hits[0].key)) == left
+    assert await recorded(redis, other.key) == {}
 
 
 async def test_racing_hits_and_takings_back_never_admit_more_than_the_limit(limiter, instance):
@@ -181,9 +273,7 @@ async def test_racing_hits_and_takings_back_never_admit_more_than_the_limit(limi
 
 
 async def test_looking_counts_nothing(limiter):
-    assert await look(limiter) == Decision(
-        allowed=True, remaining=3, retry_after=timedelta(0), reset=timedelta(0), hit=None
-    )
+    assert await look(limiter) == Decision(allowed=True, remaining=3, retry_after_us=0, reset_us=0, hit=None)
     for _ in range(3):
         await hit(limiter)
     for _ in range(2):
@@ -265,7 +355,6 @@ async def lonely(server: OwnServer, ring: KeyRing, clock: HandClock) -> AsyncIte
     """A limiter whose Redis a test may freeze and kill."""
     async with opened(server.url, clock=clock) as client:
         client.__class__ = Counting
-        client._scripts._guarded = client._guarded
         yield RateLimiter(client, BlindIndex(ring), ring.epoch, clock)
 
 

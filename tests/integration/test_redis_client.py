@@ -160,6 +160,22 @@ async def test_answer_to_a_cancelled_call_reaches_nobody_else(client: RedisClien
     assert await asyncio.gather(*(client.get("other") for _ in range(8))) == [b"other"] * 8
 
 
+async def test_a_loop_that_was_held_up_does_not_take_the_server_for_frozen(client: RedisClient) -> None:
+    await client.ping()
+    call = asyncio.create_task(client.getdel("key"))
+    await asyncio.sleep(0)  # it is sent
+    time.sleep(0.3)  # noqa: ASYNC251 - longer than an answer may take, while the answer waits in the socket
+    assert await call is None
+
+
+async def test_calls_that_come_together_share_a_connection(client: RedisClient, server: OwnServer) -> None:
+    await asyncio.gather(*(client.set(f"k{n}", b"%d" % n, px=60_000) for n in range(50)))
+    answers = await asyncio.gather(*(client.getdel(f"k{n}") for n in range(50)))
+    assert answers == [b"%d" % n for n in range(50)]
+    async with Redis.from_url(server.url) as raw:
+        assert (await raw.info("stats"))["total_connections_received"] <= 3  # of this test, one that waited, and ours
+
+
 async def test_restarted_server_is_found_again_by_the_next_call(client: RedisClient, server: OwnServer) -> None:
     await asyncio.gather(*(client.ping() for _ in range(8)))
     await server.restart()
@@ -180,15 +196,15 @@ async def test_scripts_called_together_are_each_run_and_answered(client: RedisCl
     assert sorted([*counted, last]) == [1, 2, 3, 4, 5, 6]
     assert isinstance(refused, RedisUnavailable)
     async with Redis.from_url(server.url) as raw:
-        # One EVALSHA for each, the rows that were sent before the server knew the scripts, and no others.
-        assert (await raw.info("commandstats"))["cmdstat_evalsha"]["calls"] == 2 * len(calls)
+        # Each was sent twice, since the server did not know the scripts, but for the one that another had loaded.
+        assert (await raw.info("commandstats"))["cmdstat_evalsha"]["calls"] <= 2 * len(calls)
 
 
 async def test_answers_to_scripts_that_were_given_up_reach_nobody_else(client: RedisClient, server: OwnServer) -> None:
     run = client.script("return ARGV[1]")
     assert await run([], ["loaded"]) == b"loaded"
     server.freeze()
-    results = await asyncio.gather(*(run([], [f"{n}"]) for n in range(8)), return_exceptions=True)
+    results = await asyncio.gather(*(run([], [f"{n}"]) for n in range(FAILURES - 1)), return_exceptions=True)
     assert {type(result) for result in results} == {RedisUnavailable}
     server.thaw()
     assert await asyncio.gather(*(run([], [f"later-{n}"]) for n in range(8))) == [b"later-%d" % n for n in range(8)]

@@ -20,7 +20,8 @@ CODE = Path(__file__).parents[2] / "cypher"
 EPOCH = "epoch"
 #: Redis commands that name nothing.
 NAMELESS = {"TIME"}
-NAME = re.compile(r"KEYS\[[1-9]\]")
+#: A script that names many takes them one by one into a local `key`.
+NAME = re.compile(r"KEYS\[[^]]+\]|key")
 
 
 def test_there_are_scripts() -> None:
@@ -29,10 +30,12 @@ def test_there_are_scripts() -> None:
 
 @pytest.mark.parametrize("script", LUA, ids=lambda path: path.name)
 def test_a_script_touches_only_names_that_it_is_given(script: Path) -> None:
-    calls = re.findall(r"redis\.p?call\('(\w+)'(?:, ([^,)]+))?", script.read_text())
+    text = script.read_text()
+    calls = re.findall(r"\bp?call\('(\w+)'(?:, ([^,)]+))?", text)
     assert calls
     for command, name in calls:
         assert command in NAMELESS or NAME.fullmatch(name), (command, name)
+    assert all(value.startswith("KEYS[") for value in re.findall(r"\bkey\b[^=\n(]* = (\S+)", text))
 
 
 def test_every_name_is_made_in_one_place_and_its_slot_is_that_of_its_id() -> None:

@@ -2,15 +2,19 @@
 --
 -- KEYS[1]  hits of one subject        ARGV[1]  limit, hits        ARGV[2]  window, microseconds
 -- returns  {hits counted, microseconds until a hit is admitted, microseconds until the oldest counted hit leaves}
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
+local call = redis.call
+local key = KEYS[1]
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = call('TIME')
+local now = clock[1] * 1000000 + clock[2]
 
-local counted = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now - window), '+inf', 'WITHSCORES')
-local hits = #counted / 2
-
-local function leaves(position)
-  return counted[2 * position + 2] + window - now
+local counted = {}
+for _, hit in ipairs(call('LRANGE', key, 0, -1)) do
+  local left = tonumber(string.sub(hit, 1, 16)) + window - now
+  if left > 0 then
+    counted[#counted + 1] = left
+  end
 end
 
-return {hits, hits >= limit and leaves(hits - limit) or 0, hits > 0 and leaves(0) or 0}
+local hits = #counted
+return {hits, hits >= limit and counted[hits - limit + 1] or 0, counted[1] or 0}
