@@ -102,7 +102,6 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
         username=username,
         credential_id=registered.credential_id,
         sessions_revoked_at=None,
-        may_have_factor=False,
         user_agent=SOURCE.user_agent,
         amr=("opaque",),
         ip_address=SOURCE.address,

@@ -4,6 +4,13 @@ SELECT user_id, secret, secret_key_id
   FROM audit_subjects
  WHERE user_id = ANY($1::uuid[]);
 
+-- name: find_secret :one
+-- params: user_id
+-- With the moment at which nothing had been sealed with it: see `insert_session`.
+SELECT secret, secret_key_id, clock_timestamp() AS found_at
+  FROM audit_subjects
+ WHERE user_id = $1;
+
 -- name: insert_secret :execrows
 -- params: user_id, secret, secret_key_id
 -- The first to come stays; nobody who is not there has one.

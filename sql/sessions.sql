@@ -1,9 +1,11 @@
 -- name: insert_session :one
--- params: user_id, credential_id, sessions_revoked_at, may_have_factor, session_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id, device_fingerprint_index, token_hash, metadata, metadata_key_id, retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, entry_user_id, entry_session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+-- params: user_id, credential_id, sessions_revoked_at, found_at, session_id, session_data, session_data_key_id, ip_address, ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id, device_fingerprint_index, token_hash, metadata, metadata_key_id, retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, entry_user_id, entry_session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
 -- All that a login ends with: the session, its first refresh token, its owner's last login, and the entries of the trail
 -- as in `insert_entries`. One statement and not five in a transaction: round trips are most of what a login costs. The
 -- person's row is held and judged as in `lock_standing`, and comes back without a session where nothing was inserted:
 -- the standing is not good, or the id is there. It was drawn as the login began, so that one login makes one session.
+-- With `found_at` no transaction tells that values were sealed lately, and nobody has looked for a second factor: both
+-- are done here. A process that was stopped in between must not write under a key that was destroyed meanwhile.
 WITH standing AS MATERIALIZED (
     SELECT id, is_active, totp_enabled,
            coalesce(locked_until > now(), FALSE) AS locked,
@@ -21,7 +23,7 @@ WITH standing AS MATERIALIZED (
      WHERE current
        AND is_active
        AND NOT locked
-       AND (NOT totp_enabled OR $4::boolean)
+       AND ($4::timestamptz IS NULL OR (NOT totp_enabled AND now() - $4 < INTERVAL '5 seconds'))
         ON CONFLICT (session_id) DO NOTHING
     RETURNING session_id, user_id, authenticated_at, created_at, last_seen_at, idle_expires_at, expires_at
 ), token AS (

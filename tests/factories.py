@@ -76,7 +76,6 @@ def login_of(user_id: UUID, session_id: UUID, **changes: object) -> ProvenLogin:
         username="",
         credential_id=CREDENTIAL_ID,
         sessions_revoked_at=None,
-        may_have_factor=True,
         user_agent="Browser/1.0",
         amr=("opaque",),
         ip_address="203.0.113.7",

@@ -85,7 +85,6 @@ async def _insert_rows(open_: Resources, values: int) -> UUID:
                 username="",
                 credential_id=credential_id,
                 sessions_revoked_at=None,
-                may_have_factor=False,
                 user_agent=METADATA.user_agent,
                 amr=(),
                 ip_address=METADATA.ip_address,

@@ -71,16 +71,21 @@ class Audit:
 
     @asynccontextmanager
     async def sealed(
-        self, repos: Repositories, happenings: Sequence[Happening], source: Source | None
+        self,
+        repos: Repositories,
+        happenings: Sequence[Happening],
+        source: Source | None,
+        secrets: Mapping[UUID, bytes] | None = None,
     ) -> AsyncIterator[list[SealedEntry]]:
         """Lend sealed entries to a block with one statement that makes the change and inserts them.
 
-        What the statement is refused for is taken for the trail's refusal. Raises TrailRefused.
+        `secrets` are those of the people whom it happens to, where the caller has looked. What the statement is refused
+        for is taken for the trail's refusal. Raises TrailRefused.
         """
         now = self._clock.now()
         with self._refusal_told():
-            prepared = await self._prepared(repos, [_once(happening, source, now) for happening in happenings])
-            yield await repos.audit.seal_entries(*prepared)
+            entries = [self._entry(_once(happening, source, now)) for happening in happenings]
+            yield await repos.audit.seal_entries(entries, secrets or await _secrets(repos, entries))
 
     def record_failure(self, happening: Happening, source: Source | None) -> None:
         """Record something that changed nothing, best effort: within a second, together with others like it."""
@@ -128,13 +133,8 @@ class Audit:
 
     async def _insert(self, repos: Repositories, several: Sequence[Counted]) -> None:
         with self._refusal_told():
-            await repos.audit.insert_entries(*await self._prepared(repos, several))
-
-    async def _prepared(
-        self, repos: Repositories, several: Sequence[Counted]
-    ) -> tuple[list[AuditEntry], Mapping[UUID, bytes]]:
-        entries = [self._entry(counted) for counted in several]
-        return entries, await repos.audit_subjects.make_secrets({entry.user_id for entry in entries if entry.user_id})
+            entries = [self._entry(counted) for counted in several]
+            await repos.audit.insert_entries(entries, await _secrets(repos, entries))
 
     @contextmanager
     def _refusal_told(self) -> Iterator[None]:
@@ -169,3 +169,7 @@ class Audit:
 
 def _once(happening: Happening, source: Source | None, now: datetime) -> Counted:
     return Counted(happening=happening, source=source, first_at=now, last_at=now)
+
+
+async def _secrets(repos: Repositories, entries: Sequence[AuditEntry]) -> Mapping[UUID, bytes]:
+    return await repos.audit_subjects.make_secrets({entry.user_id for entry in entries if entry.user_id})

@@ -17,7 +17,7 @@ from cypher.auth.events import Event, Outcome
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.login_limits import Hits, LoginLimits
 from cypher.auth.mfa import SecondStep
-from cypher.auth.new_sessions import FactorIsNew, NewSession, NewSessions
+from cypher.auth.new_sessions import NewSession, NewSessions, NotAtOnce
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.source import Source
 from cypher.auth.types import AMR_PASSWORD, Authenticated, LoginStarted, MfaRequired
@@ -179,12 +179,12 @@ class Login:
         return known or fake
 
     async def _end(self, begun: BegunLogin, source: Source) -> Authenticated | None:
-        """Make the session of somebody without a device and without a second factor; None where there is one now."""
+        """Make the session of somebody without a device and a second factor; None where it takes more steps."""
         read_at = self._clock.now()
         try:
             async with self._db.connection() as repos:
-                new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=False)
-        except FactorIsNew:
+                new = await self._new.insert_at_once(repos, begun, AMR_PASSWORD, source)
+        except NotAtOnce:
             return None
         return await self._new.hand_over(new, read_at=read_at)
 
@@ -197,7 +197,7 @@ class Login:
             if standing.totp_enabled and not await self._devices.skips_factor(repos, begun, source):
                 await self._second_step.record_asked(repos, begun, source)
             else:
-                new = await self._new.insert(repos, begun, AMR_PASSWORD, source, may_have_factor=True)
+                new = await self._new.insert(repos, begun, AMR_PASSWORD, source)
         if new is None:
             return await self._second_step.ask(begun)
         return await self._new.hand_over(new, read_at=read_at)

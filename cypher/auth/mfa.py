@@ -119,9 +119,7 @@ class SecondStep:
                 return refusal
             amr = (*AMR_PASSWORD, presented.method)
             if session is None:
-                return await self._new.insert(
-                    repos, begun, amr, source, may_have_factor=True, trust_device=trust_device
-                )
+                return await self._new.insert(repos, begun, amr, source, trust_device=trust_device)
             return await self._renewals.renew(repos, session, amr, source)
 
     def _count_refusal(self, begun: BegunLogin, code: str, method: Method) -> None:

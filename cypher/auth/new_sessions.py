@@ -15,6 +15,7 @@ from cypher.auth.types import Authenticated, aal_of
 from cypher.errors import FlowExpired
 from cypher.metrics import Metrics
 from cypher.repositories import Repositories
+from cypher.repositories.audit_subjects import FoundSecret
 from cypher.repositories.sessions import ProvenLogin, Session
 
 
@@ -36,8 +37,8 @@ class NewSession:
     device_token: str | None = field(repr=False)
 
 
-class FactorIsNew(Exception):
-    """Nothing was inserted: the person has a second factor, and had none when the login began."""
+class NotAtOnce(Exception):
+    """Nothing was inserted, and it takes a transaction to say what comes of the login, or to make what it lacks."""
 
 
 class NewSessions:
@@ -67,27 +68,54 @@ class NewSessions:
         amr: tuple[str, ...],
         source: Source,
         *,
-        may_have_factor: bool,
         trust_device: bool = False,
     ) -> NewSession:
-        """Insert device, session and refresh token; the id drawn at the start makes a second finish raise FlowExpired.
+        """Insert device, session and refresh token, in the transaction that has found the person's standing good.
 
-        Without a device to enter it is one statement, which needs no transaction around it. `may_have_factor` and
-        `trust_device` only after a second factor, or where the device skips it. Raises FlowExpired, AccountDisabled or
-        AccountLocked for a standing that is no longer good, FactorIsNew for a factor that may not be gone around.
+        The id drawn at the start makes a second finish raise FlowExpired. `trust_device` only after a second factor.
         """
         entry = await self._devices.enter(repos, begun, source, trust=trust_device)
+        inserted = await self._insert(repos, begun, amr, source, entry)
+        if inserted is None:
+            raise FlowExpired
+        return inserted
+
+    async def insert_at_once(
+        self, repos: Repositories, begun: BegunLogin, amr: tuple[str, ...], source: Source
+    ) -> NewSession:
+        """Insert the session of somebody without a device and a second factor by one statement, without a transaction.
+
+        Raises FlowExpired, AccountDisabled or AccountLocked, and NotAtOnce, as for somebody who has a factor by now.
+        """
+        secret = await repos.audit_subjects.find_secret(begun.user_id)
+        entry = Entry(device_id=None, token=None)
+        inserted = await self._insert(repos, begun, amr, source, entry, at_once=secret) if secret else None
+        if inserted is None:
+            raise NotAtOnce
+        return inserted
+
+    async def _insert(
+        self,
+        repos: Repositories,
+        begun: BegunLogin,
+        amr: tuple[str, ...],
+        source: Source,
+        entry: Entry,
+        *,
+        at_once: FoundSecret | None = None,
+    ) -> NewSession | None:
         refresh_token = new_refresh_token()
-        login = self._proven(begun, amr, source, entry, hash_token(refresh_token), may_have_factor=may_have_factor)
+        login = self._proven(begun, amr, source, entry, hash_token(refresh_token))
         events = (Event.LOGIN_SUCCEEDED, Event.SESSION_CREATED)
         happenings = [Happening(event=event, user_id=begun.user_id, session_id=begun.session_id) for event in events]
-        async with self._audit.sealed(repos, happenings, source) as entries:
-            inserted = await repos.sessions.insert_session(login, entries=entries)
+        secrets = {begun.user_id: at_once.secret} if at_once else None
+        async with self._audit.sealed(repos, happenings, source, secrets) as entries:
+            inserted = await repos.sessions.insert_session(login, entries, at_once.found_at if at_once else None)
         if inserted is None:
             raise FlowExpired
         require_good(inserted.standing)
         if inserted.session is None:
-            raise FactorIsNew if inserted.standing.totp_enabled and not may_have_factor else FlowExpired
+            return None
         return NewSession(
             session=inserted.session,
             refresh_token=refresh_token,
@@ -102,8 +130,6 @@ class NewSessions:
         source: Source,
         entry: Entry,
         token_hash: bytes,
-        *,
-        may_have_factor: bool,
     ) -> ProvenLogin:
         device = begun.options.device
         return ProvenLogin(
@@ -112,7 +138,6 @@ class NewSessions:
             username=begun.username,
             credential_id=begun.credential_id,
             sessions_revoked_at=begun.sessions_revoked_at,
-            may_have_factor=may_have_factor,
             user_agent=source.user_agent,
             amr=amr,
             ip_address=source.address,

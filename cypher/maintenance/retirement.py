@@ -1,8 +1,9 @@
 """Destroys a key when it is proven that nothing needs it any more, and never a moment before.
 
 The proof: nothing hangs on it; it was taken from sealing for good; still nothing hangs on it. Whoever sealed with it
-before did so inside a transaction, with a ring confirmed in the last 30 s, and PostgreSQL ends a transaction that does
-nothing for 5 s: after the delay no write under this key can be on its way, not from a process that was stopped either.
+before did so with a ring confirmed in the last 30 s, and inside a transaction, of which PostgreSQL ends one that does
+nothing for 5 s, or for a single statement that has no effect when 5 s have passed (`insert_session`). After the delay
+no write under this key can be on its way, not from a process that was stopped either.
 """
 
 import asyncio

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from cypher import sqlfiles
@@ -14,6 +16,14 @@ sql = sqlfiles.load("audit_subjects")
 logger = logging.getLogger("cypher.repositories")
 
 SECRET = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSecret:
+    """A person's secret, and when it was asked for by the server's clock."""
+
+    secret: bytes = field(repr=False)  #: 32 bytes
+    found_at: datetime
 
 
 class AuditSubjectRepository:
@@ -36,6 +46,17 @@ class AuditSubjectRepository:
             except FieldDoesNotOpen as failure:
                 logger.error("%s does not open: what the trail says of this person opens for nobody", failure.where)
         return secrets
+
+    async def find_secret(self, user_id: UUID) -> FoundSecret | None:
+        """Return the secret of one person; None where there is none, or it does not open."""
+        row = await self._run.one(sql.find_secret, user_id)
+        if row is None:
+            return None
+        try:
+            secret = await self._codec.open(Sealed(row["secret"], row["secret_key_id"]), _cell(user_id))
+        except FieldDoesNotOpen:
+            return None
+        return FoundSecret(secret=secret, found_at=row["found_at"])
 
     async def make_secrets(self, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """Return a secret for each of these people, made where there is none yet.

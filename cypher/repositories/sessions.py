@@ -54,7 +54,6 @@ class ProvenLogin:
     username: str
     credential_id: bytes  #: 16 bytes, by which the password was proven
     sessions_revoked_at: datetime | None
-    may_have_factor: bool  #: False: only for somebody who has no second factor
     user_agent: str
     amr: tuple[str, ...]
     ip_address: str
@@ -101,10 +100,14 @@ class SessionRepository:
         self._index = index
         self._opened = opened
 
-    async def insert_session(self, login: ProvenLogin, *, entries: Sequence[SealedEntry] = ()) -> Inserted | None:
+    async def insert_session(
+        self, login: ProvenLogin, entries: Sequence[SealedEntry] = (), found_at: datetime | None = None
+    ) -> Inserted | None:
         """Insert a session that begins now if its owner may log in; None when there is no such person.
 
         With it come its first refresh token, its owner's last login, and `entries` of the trail: all or nothing.
+        Without a transaction around it `found_at` is a moment of the server's before anything of it was sealed: then
+        it is inserted only within five seconds of it, and only for somebody who has no second factor.
         """
         data = await self._seal_data(login.session_id, SessionData(login.user_agent, login.amr))
         address = await self._codec.seal(
@@ -117,7 +120,7 @@ class SessionRepository:
             login.user_id,
             login.credential_id,
             login.sessions_revoked_at,
-            login.may_have_factor,
+            found_at,
             login.session_id,
             data.ciphertext,
             data.key_id,

@@ -49,6 +49,25 @@ async def test_one_id_makes_one_session(db):
     assert sum(session is not None for session in inserted) == 1
 
 
+@pytest.mark.parametrize(("seconds", "factor", "is_made"), [(2, False, True), (5, False, False), (0, True, False)])
+async def test_without_a_transaction_what_was_sealed_long_ago_or_goes_around_a_factor_is_not_written(
+    db, postgres_config, seconds, factor, is_made
+):
+    """A process that was stopped between sealing and writing may find its key destroyed."""
+    user, login = await insert_person(db), new_id(CLOCK)
+    if factor:
+        async with db.transaction() as repos:
+            assert await repos.factors.set_pending_secret(user.id, b"12345678901234567890")
+            assert await repos.factors.enable_totp(user.id, step=1)
+    ((now,),) = as_owner(postgres_config, "SELECT clock_timestamp()")
+    async with db.connection() as repos:
+        inserted = await repos.sessions.insert_session(
+            login_of(user.id, login), found_at=now - timedelta(seconds=seconds)
+        )
+    assert (inserted.session is not None) is is_made
+    assert as_owner(postgres_config, "SELECT count(*) FROM refresh_tokens") == [(int(is_made),)]
+
+
 async def test_idle_is_never_longer_than_absolute(db):
     user, session_id = await insert_person(db), new_id(CLOCK)
     assert await insert(db, session_id, user.id, idle=DAY, absolute=HOUR)
