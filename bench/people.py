@@ -99,7 +99,6 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
     login = ProvenLogin(
         session_id=session_id,
         user_id=user_id,
-        username=username,
         credential_id=registered.credential_id,
         sessions_revoked_at=None,
         user_agent=SOURCE.user_agent,

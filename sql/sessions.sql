@@ -7,7 +7,7 @@
 -- With `found_at` no transaction tells that values were sealed lately, and nobody has looked for a second factor: both
 -- are done here. A process that was stopped in between must not write under a key that was destroyed meanwhile.
 WITH standing AS MATERIALIZED (
-    SELECT id, is_active, totp_enabled,
+    SELECT id, username, username_key_id, is_active, totp_enabled,
            coalesce(locked_until > now(), FALSE) AS locked,
            opaque_credential_id IS NOT DISTINCT FROM $2 AND sessions_revoked_at IS NOT DISTINCT FROM $3 AS current
       FROM users
@@ -49,7 +49,7 @@ WITH standing AS MATERIALIZED (
         AS n (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
               request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
 )
-SELECT p.is_active, p.locked, p.current, p.totp_enabled,
+SELECT p.is_active, p.locked, p.current, p.totp_enabled, p.username, p.username_key_id,
        s.session_id, s.authenticated_at, s.created_at, s.last_seen_at, s.idle_expires_at, s.expires_at
   FROM standing p
   LEFT JOIN s ON TRUE;

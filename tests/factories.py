@@ -73,7 +73,6 @@ def login_of(user_id: UUID, session_id: UUID, **changes: object) -> ProvenLogin:
     made = ProvenLogin(
         session_id=session_id,
         user_id=user_id,
-        username="",
         credential_id=CREDENTIAL_ID,
         sessions_revoked_at=None,
         user_agent="Browser/1.0",

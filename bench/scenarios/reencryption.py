@@ -82,7 +82,6 @@ async def _insert_rows(open_: Resources, values: int) -> UUID:
             ProvenLogin(
                 session_id=new_id(open_.clock),
                 user_id=user_id,
-                username="",
                 credential_id=credential_id,
                 sessions_revoked_at=None,
                 user_agent=METADATA.user_agent,

@@ -26,7 +26,6 @@ class BegunLogin(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID  #: drawn as a login begins; of the living session for a re-authentication
     authenticated_at: datetime | None  #: when that living session was proven last; None for a login
     user_id: UUID
-    username: str
     credential_id: bytes  #: 16 bytes
     sessions_revoked_at: datetime | None
     hits: Hits = ()  #: what the attempt was counted as, to be taken back when the login is finished

@@ -142,7 +142,6 @@ class Login:
             session_id=pending.session_id,
             authenticated_at=None,
             user_id=pending.user_id,
-            username=pending.username,
             credential_id=pending.credential_id,
             sessions_revoked_at=pending.sessions_revoked_at,
             hits=pending.hits,

@@ -135,7 +135,6 @@ class NewSessions:
         return ProvenLogin(
             session_id=begun.session_id,
             user_id=begun.user_id,
-            username=begun.username,
             credential_id=begun.credential_id,
             sessions_revoked_at=begun.sessions_revoked_at,
             user_agent=source.user_agent,

@@ -82,7 +82,6 @@ class Reauthentication:
             session_id=session.id,
             authenticated_at=current.authenticated_at,
             user_id=session.user_id,
-            username=session.username,
             credential_id=record.opaque_credential_id,
             sessions_revoked_at=record.sessions_revoked_at,
             hits=hits,

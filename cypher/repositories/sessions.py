@@ -16,7 +16,7 @@ from cypher.repositories.audit import SealedEntry, in_columns
 from cypher.repositories.devices import of_person
 from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
 from cypher.repositories.session_fields import OpenedSessions, SessionData
-from cypher.repositories.users import Standing, standing_of
+from cypher.repositories.users import Standing, open_username, standing_of
 
 sql = sqlfiles.load("sessions")
 
@@ -51,7 +51,6 @@ class ProvenLogin:
 
     session_id: UUID  #: drawn as the login began: it makes one session at most
     user_id: UUID
-    username: str
     credential_id: bytes  #: 16 bytes, by which the password was proven
     sessions_revoked_at: datetime | None
     user_agent: str
@@ -136,7 +135,7 @@ class SessionRepository:
             about_token.key_id,
             *in_columns(entries),
         )
-        return _inserted(row, login) if row else None
+        return await self._inserted(row, login) if row else None
 
     async def get_session(self, session_id: UUID) -> Session | None:
         """Return a session whatever its state."""
@@ -250,6 +249,29 @@ class SessionRepository:
             self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
         )
 
+    async def _inserted(self, row: Record, login: ProvenLogin) -> Inserted:
+        """Return what the statement says; of what was handed in it says nothing."""
+        if row["session_id"] is None:
+            return Inserted(standing=standing_of(row), session=None)
+        session = Session(
+            session_id=login.session_id,
+            user_id=login.user_id,
+            username=await open_username(self._codec, row, login.user_id),
+            user_agent=login.user_agent,
+            amr=login.amr,
+            ip_address=login.ip_address,
+            device_id=login.device_id,
+            aal=login.aal,
+            authenticated_at=row["authenticated_at"],
+            created_at=row["created_at"],
+            last_seen_at=row["last_seen_at"],
+            idle_expires_at=row["idle_expires_at"],
+            expires_at=row["expires_at"],
+            revoked_at=None,
+            revoked_reason=None,
+        )
+        return Inserted(standing=standing_of(row), session=session)
+
     async def _session(self, row: Record) -> Session:
         fields = await self._opened.open(row)
         return Session(
@@ -269,27 +291,3 @@ class SessionRepository:
             revoked_at=row["revoked_at"],
             revoked_reason=row["revoked_reason"],
         )
-
-
-def _inserted(row: Record, login: ProvenLogin) -> Inserted:
-    """Return what the statement says; of what was handed in it says nothing."""
-    if row["session_id"] is None:
-        return Inserted(standing=standing_of(row), session=None)
-    session = Session(
-        session_id=login.session_id,
-        user_id=login.user_id,
-        username=login.username,
-        user_agent=login.user_agent,
-        amr=login.amr,
-        ip_address=login.ip_address,
-        device_id=login.device_id,
-        aal=login.aal,
-        authenticated_at=row["authenticated_at"],
-        created_at=row["created_at"],
-        last_seen_at=row["last_seen_at"],
-        idle_expires_at=row["idle_expires_at"],
-        expires_at=row["expires_at"],
-        revoked_at=None,
-        revoked_reason=None,
-    )
-    return Inserted(standing=standing_of(row), session=session)

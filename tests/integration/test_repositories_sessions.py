@@ -28,7 +28,7 @@ async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
 
 async def test_a_session_is_read_as_it_was_inserted(db, postgres_config):
     user, session_id = await insert_person(db), new_id(CLOCK)
-    inserted = await insert(db, session_id, user.id, username=user.username)
+    inserted = await insert(db, session_id, user.id)
     async with db.connection() as repos:
         session = await repos.sessions.get_session(session_id)
         assert session == inserted
