@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import ObjectInUse
 from psycopg.sql import SQL, Identifier
 
 from cypher.clock import new_bytes, new_token
@@ -20,6 +21,8 @@ from cypher.migrate import create_database, migrate
 #: Who may do everything on the embedded server, and make databases there.
 SUPERUSER = "postgres"
 NAMED = ("POSTGRES_", "REDIS_")
+#: Each waits five seconds.
+DROP_ATTEMPTS = 6
 #: People do not log in a thousand times a minute, and no run may end by its tokens' end.
 SETTINGS = {
     "MASTER_ENCRYPTION_PASSWORD": new_token(),
@@ -49,8 +52,7 @@ class Servers:
                 migrate(config)
             yield config
         finally:
-            with connected(config, database="postgres") as connection:
-                connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(config.database)))
+            drop(config)
 
     def settings(self, postgres: PostgresConfig) -> dict[str, str]:
         """Return the settings of a service on a database of these servers, with a key store of its own."""
@@ -99,6 +101,25 @@ def connected(config: PostgresConfig, *, database: str | None = None) -> psycopg
         dbname=database or config.database,
         autocommit=True,
     )
+
+
+def drop(config: PostgresConfig) -> None:
+    """Drop a database with whoever is still connected to it.
+
+    PostgreSQL ends them, waits for five seconds until they are gone, and gives up. On a crowded machine that may be too
+    short, and who comes back in between is waited for as well.
+    """
+    name = Identifier(config.database)
+    with connected(config, database="postgres") as connection:
+        connection.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        for attempt in range(1, DROP_ATTEMPTS + 1):
+            try:
+                connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            except ObjectInUse:
+                if attempt == DROP_ATTEMPTS:
+                    raise
+            else:
+                return
 
 
 def _revealed(secret: Secret | None) -> str:

@@ -53,7 +53,7 @@ class Stands:
     async def of(self, rows: int) -> Stand:
         """Return the stand of so many rows."""
         if rows not in self._made:
-            self._made[rows] = await self._closing.enter_async_context(_stand(self.servers, rows))
+            self._made[rows] = await self._closing.enter_async_context(stand_of(self.servers, rows))
         return self._made[rows]
 
     async def empty(self) -> Stand:
@@ -70,7 +70,8 @@ async def stands(servers: Servers, *, scale: int, concurrency: tuple[int, ...]) 
 
 
 @asynccontextmanager
-async def _stand(servers: Servers, rows: int) -> AsyncIterator[Stand]:
+async def stand_of(servers: Servers, rows: int) -> AsyncIterator[Stand]:
+    """Make a stand for somebody alone."""
     with servers.database() as postgres:
         settings = servers.settings(postgres)
         async with resources(load(settings, None), SystemClock(), may_create_keys=True) as open_:

@@ -21,6 +21,7 @@ from bench.scenarios import (
     loop,
     reencryption,
     repository,
+    sealing,
     session,
     startup,
     tokens,
@@ -72,6 +73,7 @@ GROUPS = (
     Group("tokens", f"{PEOPLE}; in a round 64 of each", tokens.scenarios),
     Group("loop", "/health/live, asked every few milliseconds", loop.scenarios),
     Group("audit", "two instances that write at once", over_resources(audit.scenarios)),
+    Group("sealing", "a trail of its own; in a round 5,000 entries more, 50 in a transaction", sealing.scenarios),
     Group("trail", "one person, the client's share of a login included", over_resources(trail.scenarios)),
     Group("reencryption", "values of one session under the key before; nothing else in the database", _reencryption),
     Group(

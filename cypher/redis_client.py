@@ -64,7 +64,7 @@ class RedisClient:
     def __init__(self, redis: AnyRedis, config: RedisConfig, clock: Clock, closing: AsyncExitStack) -> None:
         """Take over an open client; call `open`."""
         self._redis = redis
-        # The steps of one call (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
+        # The steps of a call (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
         self._seconds = config.connect_seconds + config.command_seconds
         self._closing = closing
         # The driver's own pools raise when they are empty, or cost more than this for each call.
@@ -73,7 +73,11 @@ class RedisClient:
         self._map = ClusterMap(redis) if isinstance(redis, RedisCluster) else None
         self._values = SharedLookups(self._get_each, most=SLICE, turns=TURNS)
         # Of a cluster the driver knows which server has a name.
-        self._pipe = None if isinstance(redis, RedisCluster) else Pipe(redis.connection_pool, config.command_seconds)
+        self._pipe = (
+            None
+            if isinstance(redis, RedisCluster)
+            else Pipe(redis.connection_pool, connect_seconds=self._seconds, answer_seconds=config.command_seconds)
+        )
 
     @classmethod
     def open(cls, config: RedisConfig, clock: Clock | None = None) -> Self:
@@ -120,7 +124,7 @@ class RedisClient:
             pipeline = self._redis.pipeline(transaction=False)
             for key in waiting[start : start + SLICE]:
                 pipeline.set(key, value, px=px)
-            await self._guarded(pipeline.execute)
+            await self._by_driver(pipeline.execute)
 
     async def delete(self, key: str) -> bool:
         """Delete and return whether anything stood there."""
@@ -131,7 +135,7 @@ class RedisClient:
         for step in await self._each_server(self._redis.scan):
             cursor: object = 0
             while True:
-                cursor, names = await self._guarded(partial(step, cursor, pattern, SLICE))
+                cursor, names = await self._by_driver(partial(step, cursor, pattern, SLICE))
                 for name in names:
                     yield name.decode() if isinstance(name, bytes) else name
                 # A cluster answers with the cursor of each server that was asked: here one.
@@ -142,25 +146,28 @@ class RedisClient:
     async def content(self, key: str) -> bytes:
         """Return what stands under a name, a value or the elements of a list; nothing where it is gone."""
         if await self._ask("TYPE", key) in (b"list", "list"):
-            elements = await self._guarded(lambda: self._redis.lrange(key, 0, -1))
+            elements = await self._by_driver(lambda: self._redis.lrange(key, 0, -1))
             return b" ".join(element for element in elements if isinstance(element, bytes))
         return await self.get(key) or b""
 
     async def describe_servers(self) -> list[dict[str, object]]:
         """Return what every server that holds a part of the names says of itself (INFO)."""
-        return [await self._guarded(call) for call in await self._each_server(self._redis.info)]
+        return [await self._by_driver(call) for call in await self._each_server(self._redis.info)]
 
     async def get_setting(self, name: str) -> list[str]:
         """Return a setting of every such server (CONFIG GET)."""
         calls = await self._each_server(partial(self._redis.config_get, name))
-        return [str((await self._guarded(call)).get(name, "")) for call in calls]
+        return [str((await self._by_driver(call)).get(name, "")) for call in calls]
 
     def script(self, source: str) -> Script:
         """Return a callable for a Lua script's text; it is sent once and then named by its digest."""
-        call = script_over(self._pipe, source) if self._pipe else self._script_of_driver(source)
+        if self._pipe:
+            call, guarded = script_over(self._pipe, source), self._guarded
+        else:
+            call, guarded = self._script_of_driver(source), self._by_driver
 
         async def run(keys: Sequence[str], args: Sequence[Word]) -> object:
-            return await self._guarded(partial(call, keys, args))
+            return await guarded(partial(call, keys, args))
 
         return run
 
@@ -174,36 +181,42 @@ class RedisClient:
 
     async def _ask(self, *words: Word) -> object:
         """Send a command of one answer that is quick to give."""
-        return await self._guarded(partial(self._pipe.ask if self._pipe else self._redis.execute_command, *words))
+        if self._pipe:
+            return await self._guarded(partial(self._pipe.ask, *words))
+        return await self._by_driver(partial(self._redis.execute_command, *words))
 
     async def _get_each(self, keys: list[str]) -> dict[str, bytes | None]:
-        found = await self._guarded(partial(self._mget, keys))
-        return dict(zip(keys, map(_value, found), strict=True))
-
-    async def _mget(self, keys: list[str]) -> Sequence[object]:
         if self._pipe:
-            return cast(Sequence[object], await self._pipe.ask("MGET", *keys))
-        # One command names the keys of one slot only; a pipeline asks each server once.
-        pipeline = self._redis.pipeline()
-        for key in keys:
-            pipeline.get(key)
-        return await pipeline.execute()
+            found = cast(list[object], await self._ask("MGET", *keys))
+        else:
+            # One command names the keys of one slot only; a pipeline asks each server once.
+            pipeline = self._redis.pipeline()
+            for key in keys:
+                pipeline.get(key)
+            found = await self._by_driver(pipeline.execute)
+        return dict(zip(keys, map(_value, found), strict=True))
 
     async def _each_server(self, call: Callable[..., Awaitable[Any]]) -> list[Callable[..., Awaitable[Any]]]:
         """Return a call for each server that holds a part of the names."""
         if not isinstance(self._redis, RedisCluster):
             return [call]
-        await self._guarded(self._redis.initialize)
+        await self._by_driver(self._redis.initialize)
         return [partial(call, target_nodes=node) for node in self._redis.get_primaries()]
+
+    async def _by_driver(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._guarded(partial(self._in_time, call))
+
+    async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._seconds), self._places:
+            if self._map:
+                await self._map.be_known()
+            return await call()
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admit():
             raise RedisUnavailable
         try:
-            async with asyncio.timeout(self._seconds), self._places:
-                if self._map:
-                    await self._map.be_known()
-                answer = await call()
+            answer = await call()
         # The last one is what the driver of a cluster raises for a connection that it has closed under a call.
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError, AttributeError) as exc:
             self._breaker.failed()

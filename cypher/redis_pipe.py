@@ -27,10 +27,11 @@ _pack = cast(Callable[[tuple[Word, ...]], bytes], hiredis.pack_command)
 class Pipe:
     """Connects as the driver's pool does: when it is first needed, and after the connection was lost."""
 
-    def __init__(self, pool: ConnectionPool, seconds: float) -> None:
-        """Take a pool to be given connections by, and how long an answer may take."""
+    def __init__(self, pool: ConnectionPool, *, connect_seconds: float, answer_seconds: float) -> None:
+        """Take a pool to be given connections by, and how long that and an answer may take."""
         self._pool = pool
-        self._seconds = seconds
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
         self._line: _Line | None = None
         self._connecting = asyncio.Lock()
 
@@ -51,9 +52,9 @@ class Pipe:
 
     async def _connect(self) -> "_Line":
         take: Callable[[], Awaitable[AbstractConnection]] = self._pool.get_connection
-        async with self._connecting:
+        async with asyncio.timeout(self._connect_seconds), self._connecting:
             if self._line is None or self._line.lost:
-                self._line = _Line(await take(), self._pool, self._seconds)
+                self._line = _Line(await take(), self._pool, self._answer_seconds)
             return self._line
 
 

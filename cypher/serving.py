@@ -1,6 +1,7 @@
 """One running service: open, listen, say where, wait for the end, drain, close."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -27,6 +28,9 @@ from cypher.wiring import build_services
 
 logger = logging.getLogger("cypher")
 
+#: That many more than were freed, and they are looked through: some 2 ms. With 700 it took a tenth of all CPU.
+NEW_OBJECTS = 5_000
+
 
 async def serve(
     config: Config,
@@ -44,6 +48,7 @@ async def serve(
     asyncio.get_running_loop().set_exception_handler(report_unexpected)
     try:
         async with running(config, clock, hurried=ending.hurried, is_first=is_first) as listeners:
+            _settle()
             ending.started()
             announce()
             await ending.asked.wait()
@@ -53,6 +58,17 @@ async def serve(
         if not ending.asked.is_set():
             raise
         logger.info("stopped before it served")
+
+
+def _settle() -> None:
+    """Leave the garbage collector little to do: it holds up all requests while it looks for cycles.
+
+    What was loaded and built until now is there to the end: to go through its 100,000 objects took 65 ms, once in some
+    thousand requests. And it looks through new objects after every 700, of which 64 requests under way have more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _stay(listeners: Listeners, ending: Ending, seconds: float) -> None:

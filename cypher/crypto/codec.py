@@ -3,7 +3,6 @@
 There is one failure, without detail, and no trial: the key id picks the key.
 """
 
-import base64
 import secrets
 from collections.abc import Collection
 from typing import Protocol
@@ -11,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import InvalidToken
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cypher.crypto import base64url
+from cypher.crypto.cell_fernet import cell_fernet
 from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import COUNTED, SEALING, Algorithm, Key, Purpose, UnknownKey
@@ -83,7 +83,7 @@ class FieldCodec:
 
     async def seal(self, plaintext: bytes, cell: Cell, purpose: Purpose = Purpose.DATA) -> Sealed:
         """Seal a value for its cell. Raises KeysUnavailable when the ring could not be confirmed of late."""
-        key = await self._ring.confirmed(purpose)
+        key = self._ring.confirmed_now(purpose) or await self._ring.confirmed(purpose)
         while purpose in COUNTED and not self._uses.take(key.id):
             await self._uses.reserve(key)
             key = await self._ring.confirmed(purpose)
@@ -100,7 +100,7 @@ class FieldCodec:
     async def open(self, sealed: Sealed, cell: Cell, *, further: bytes | None = None) -> bytes:
         """Return the plaintext; raise FieldDoesNotOpen for whatever was not sealed as it is for this very cell."""
         try:
-            key = await self._ring.key(sealed.key_id)
+            key = self._ring.find(sealed.key_id) or await self._ring.key(sealed.key_id)
             return _decrypt(key, sealed.ciphertext, cell.info(), further)
         except (InvalidToken, InvalidTag, UnknownKey, ValueError):
             raise FieldDoesNotOpen(cell.name()) from None
@@ -132,7 +132,7 @@ def _encrypt(key: Key, plaintext: bytes, info: bytes, further: bytes | None = No
     _require_sealing(key)
     cell_key = _cell_key(key, info, further)
     if key.algorithm is Algorithm.FERNET:
-        return Fernet(base64.urlsafe_b64encode(cell_key)).encrypt(plaintext).decode("ascii")
+        return cell_fernet(cell_key).encrypt(plaintext).decode("ascii")
     # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
     nonce = secrets.token_bytes(NONCE)
     return base64url.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
@@ -148,7 +148,7 @@ def _decrypt(key: Key, ciphertext: str, info: bytes, further: bytes | None = Non
         token = ciphertext.encode("ascii")
         if not base64url.is_canonical(token):
             raise ValueError("not the token as it was made")
-        return Fernet(base64.urlsafe_b64encode(cell_key)).decrypt(token)
+        return cell_fernet(cell_key).decrypt(token)
     raw = base64url.decode(ciphertext)
     return AESGCM(cell_key).decrypt(raw[:NONCE], raw[NONCE:], info)
 

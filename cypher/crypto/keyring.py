@@ -144,6 +144,10 @@ class KeyRing:
                 raise KeysUnavailable
         return self.primary(purpose) if at is None else self._view.serving(purpose, at) or self.primary(purpose)
 
+    def confirmed_now(self, purpose: Purpose) -> Key | None:
+        """Return the active key if the ring was confirmed in the last 30 s; looks at no store."""
+        return self._view.active(purpose) if self._is_confirmed() else None
+
     def find(self, key_id: str) -> Key | None:
         """Return the live key of an id, of what is known here; looks at no store."""
         return self._view.find(key_id)

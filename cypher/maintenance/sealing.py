@@ -17,7 +17,8 @@ from cypher.repositories.audit_seals import LastSeal, Seal, Settled
 logger = logging.getLogger("cypher.audit")
 
 PAUSE_SECONDS = 1.0
-#: Entries of one seal, or a few more: some 10 ms of hashing, during which the requests of the same process wait.
+#: Entries of one seal, or a few more: to read and to hash them takes 3 ms at a stretch, for which the requests of the
+#: same process wait.
 MOST = 1000
 
 

@@ -2,11 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from bench.servers import connected, started
 
 ROOT = Path(__file__).parents[2]
 #: Two cheap ones, one round each.
@@ -68,3 +73,15 @@ def test_the_shares_of_a_login_are_told_for_each_server(tmp_path: Path) -> None:
     assert ran.stdout.startswith("32 logins")
     assert all(float(told[name]) > 0 for name in ("service_cpu_s", "postgres_cpu_s", "redis_cpu_s", "wal_bytes"))
     assert float(told["redis_commands"]) >= 3
+
+
+@pytest.mark.slow
+def test_a_database_is_dropped_although_a_connection_is_slow_to_end(tmp_path: Path) -> None:
+    with started(tmp_path, {}) as servers, servers.database(migrated=False) as config:
+        connection = connected(config)
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)
+        # Longer than PostgreSQL waits for it.
+        threading.Timer(7, os.kill, (backend, signal.SIGCONT)).start()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
