@@ -11,7 +11,9 @@ from cypher.config import load
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from tests.conftest import patient
-from tests.redis_topologies import Servers, cluster, role, sentinels
+from tests.redis_nodes import Servers, role
+from tests.redis_sentinels import sentinels
+from tests.redis_topologies import cluster
 
 pytestmark = pytest.mark.slow
 
