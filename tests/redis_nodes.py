@@ -1,7 +1,7 @@
 """One process of Valkey among several, and what a test asks of it."""
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis import Redis
@@ -23,17 +23,22 @@ class Node:
     """One process."""
 
     port: int
-    process: "subprocess.Popen[bytes]"
+    words: list[str]  #: its command line
+    process: "subprocess.Popen[bytes]" = field(init=False)
 
     @classmethod
     def start(cls, folder: Path, port: int, *options: str) -> "Node":
-        """Start it; a second time in the same folder when it was killed."""
+        """Start one with a folder of its own."""
         place = folder / str(port)
-        place.mkdir(exist_ok=True)
-        words = ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(place), *options]
-        node = cls(port, subprocess.Popen([valkey_server(), *words], stdout=subprocess.DEVNULL))
-        until(lambda: node.ask("PING") is True)
+        place.mkdir()
+        node = cls(port, ["--port", str(port), "--bind", HOST, "--save", "", "--dir", str(place), *options])
+        node.run()
         return node
+
+    def run(self, *more: str) -> None:
+        """Start its process, again when it was killed; return when it answers."""
+        self.process = subprocess.Popen([valkey_server(), *self.words, *more], stdout=subprocess.DEVNULL)
+        until(lambda: self.ask("PING") is True)
 
     def ask(self, *command: object) -> object:
         with Redis(host=HOST, port=self.port, socket_timeout=2) as redis:

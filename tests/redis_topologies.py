@@ -1,4 +1,4 @@
-"""A cluster of six Valkey processes, or a primary and its replica under three Sentinels.
+"""A cluster of six Valkey processes, or a primary and two replicas under three Sentinels.
 
 `python -m tests.redis_topologies cluster COMMAND...`, or `sentinels`, runs a command with CYPHER_TEST_REDIS naming one.
 Under Sentinels it may kill the primary again and again: each comes back as a replica of its successor.

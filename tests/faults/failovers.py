@@ -13,7 +13,7 @@ from tests.faults.world import OwnServers, World, own_folder, serving, settings
 from tests.postgres_topologies import Pair, pair, with_database
 from tests.processes import until
 from tests.redis_nodes import Servers, role
-from tests.redis_sentinels import bring_back, sentinels
+from tests.redis_sentinels import REPLICAS, bring_back, order_failover, sentinels
 from tests.redis_topologies import cluster
 
 OURS = PostgresConfig(user="cypher_test", database="cypher", migration_user="cypher_test_owner")
@@ -59,8 +59,9 @@ class PostgresFailedOver(PostgresFault):
 class RedisFailedOver(RedisFault):
     """It is over when there is another primary."""
 
-    name = "Redis killed under three Sentinels, its replica promoted"
+    name = "Redis killed under three Sentinels, a replica promoted"
     seconds = 0.0
+    asked: ClassVar[dict[str, str]] = {}  #: settings
     start: ClassVar[Callable[[Path], AbstractContextManager[Servers]]] = sentinels
 
     @classmethod
@@ -68,7 +69,7 @@ class RedisFailedOver(RedisFault):
     async def place(cls, servers: OwnServers) -> AsyncIterator[World]:
         async with own_folder(servers) as folder:
             with servers.postgres.database(folder.name) as database, cls.start(folder) as several:
-                environment = settings(database, several.url, folder)
+                environment = settings(database, several.url, folder) | cls.asked
                 async with serving(environment, folder) as services:
                     yield World(
                         postgres=servers.postgres,
@@ -98,14 +99,40 @@ class RedisFailedOver(RedisFault):
         return sum(role(node) == "master" for node in self.several.nodes)
 
 
-class RedisClusterFailedOver(RedisFailedOver):
-    """A third of all names is away meanwhile."""
+class RedisHandedOver(RedisFailedOver):
+    """Somebody tells the Sentinels to: the old primary lives, takes writes for some seconds more, and then none.
 
-    name = "one of three primaries of a Redis Cluster killed, its replica promoted"
-    start = cluster
+    Meanwhile each instance has another primary. What the old one is told is lost, and the replica that has not been
+    told yet to follow the new one has it too: only all replicas together make sure of it.
+    """
+
+    name = "Redis handed over by Sentinels, the old primary read-only after it"
+    stops_logins = False
+    asked: ClassVar = {"REDIS_WAIT_REPLICAS": str(REPLICAS)}
+
+    async def begin(self) -> None:
+        self._old = self.several.primary()
+        await asyncio.to_thread(order_failover, self.several.url)
+
+    async def end(self) -> None:
+        await asyncio.to_thread(until, lambda: role(self._old) == "slave")
 
     async def come_back(self) -> bool:
         return False
 
 
-FAILOVERS: tuple[type[Fault], ...] = (PostgresFailedOver, RedisFailedOver, RedisClusterFailedOver)
+class RedisClusterFailedOver(RedisFailedOver):
+    """A third of all names is away meanwhile, and of their logouts none is acknowledged without a replica."""
+
+    name = "one of three primaries of a Redis Cluster killed, its replica promoted"
+    start = cluster
+
+    async def end(self) -> None:
+        await super().end()
+        await asyncio.to_thread(next(node for node in self.several.nodes if node.is_dead()).run)
+
+    async def come_back(self) -> bool:
+        return False
+
+
+FAILOVERS: tuple[type[Fault], ...] = (PostgresFailedOver, RedisFailedOver, RedisHandedOver, RedisClusterFailedOver)
