@@ -22,7 +22,7 @@ OURS = PostgresConfig(user="cypher_test", database="cypher", migration_user="cyp
 class PostgresFailedOver(PostgresFault):
     """Nobody but us promotes, after some seconds. The old primary is the first of the hosts, and comes back."""
 
-    name = "PostgreSQL killed, its standby promoted"
+    name = "PostgreSQL 15 killed, its standby promoted"
 
     @classmethod
     @asynccontextmanager

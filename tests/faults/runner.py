@@ -10,6 +10,7 @@ from tests.contract import watched_client
 from tests.faults.afterwards import ask_afterwards
 from tests.faults.books import Books, Invariant, Phase, Seen, counts, hardly_any_failed
 from tests.faults.fault import Fault
+from tests.faults.in_the_clear import look_for_secrets
 from tests.faults.records import look_at_records
 from tests.faults.second_factor import Guarded
 from tests.faults.traffic import ROUTES, Traffic
@@ -58,6 +59,7 @@ async def run(kind: type[Fault], servers: OwnServers) -> Outcome:
         _judge(fault, traffic.books)
         await _end(around, traffic.books)
         await look_at_records(around, traffic.books)
+        look_for_secrets(around, traffic.books)
     return outcome
 
 
