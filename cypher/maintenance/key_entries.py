@@ -1,6 +1,7 @@
 """Completes the trail where whoever made a key died before recording it: the key store is in no transaction with it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -10,6 +11,7 @@ from cypher.auth.events import Event, key_event
 from cypher.clock import Clock
 from cypher.crypto.keyring import KeyInfo, KeyRing, Purpose, State
 from cypher.crypto.rotation import BY_HAND
+from cypher.errors import FieldDoesNotOpen
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.trail import Spot, TrailFilter
@@ -76,6 +78,10 @@ def _came(keys: tuple[KeyInfo, ...], after: datetime) -> Iterator[tuple[Event, K
 
 
 async def _recorded(repos: Repositories, event: Event, since: datetime) -> set[str | None]:
-    """Return the ids of the keys of which the trail says this."""
-    entries = await repos.trail.list_newest(TrailFilter(action=event, since=since), Spot(), MOST)
-    return {msgspec.json.decode(await repos.trail.open_details(entry, {}), type=Details).note for entry in entries}
+    """Return the ids of the keys of which the trail says this; an entry that does not open says nothing."""
+    recorded = set()
+    for entry in await repos.trail.list_newest(TrailFilter(action=event, since=since), Spot(), MOST):
+        with suppress(FieldDoesNotOpen):
+            details = await repos.trail.open_details(entry, {})
+            recorded.add(msgspec.json.decode(details, type=Details).note)
+    return recorded

@@ -9,6 +9,7 @@ import pytest
 from cypher.auth.audit import Audit, Details
 from cypher.auth.events import Event
 from cypher.clock import SystemClock
+from cypher.config import PostgresConfig
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.keyring import KeyRing, Purpose
 from cypher.crypto.rotation import rotate
@@ -17,6 +18,7 @@ from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.trail import Spot, TrailFilter
+from tests.factories import as_owner
 
 Recorded = Callable[[Event], Awaitable[list[str | None]]]
 
@@ -96,3 +98,25 @@ async def test_keys_that_were_replaced_since_are_made_up_for_as_well(
     clock.ahead = GRACE_SECONDS
     await entries.complete()
     assert sorted(await recorded(Event.KEY_ROTATED)) == sorted(key.id for key in both if key)
+
+
+async def test_an_entry_that_does_not_open_stops_nobody(
+    ring: KeyRing,
+    clock: MovedClock,
+    keeper: KeyKeeper,
+    leases,
+    make_entries: Callable[[], KeyEntries],
+    postgres_config: PostgresConfig,
+    db: Database[Repositories],
+) -> None:
+    made = rotate(ring, Purpose.DATA)
+    assert made
+    leases.made.append(made)
+    await keeper.note()
+    as_owner(postgres_config, "UPDATE audit_logs SET details = 'spoilt'")
+    entries = make_entries()
+    await entries.complete()
+    clock.ahead = GRACE_SECONDS
+    await entries.complete()
+    async with db.connection() as repos:
+        assert len(await repos.trail.list_newest(TrailFilter(action=Event.KEY_ROTATED), Spot(), 100)) == 2
