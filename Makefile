@@ -12,13 +12,16 @@ test: .venv/ready tests/node/node_modules
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 # The whole suite again on PostgreSQL 15 and Redis 7 of Debian, with the slow tests; then, on several machines, what is
-# seen over HTTP: a cluster of six Valkey processes, and what asks most of PostgreSQL through PgBouncer.
+# seen over HTTP: a cluster of six Valkey processes, three Sentinels whose primary is killed again and again, and what
+# asks most of PostgreSQL through PgBouncer.
 test-all: test
 	.ci/with-debian-servers $(BIN)/pytest -n 2 --dist worksteal
 	$(BIN)/python -m tests.redis_topologies cluster $(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/acceptance
+	$(BIN)/python -m tests.redis_topologies sentinels $(BIN)/python -m pytest -p tests.failovers -n 2 --dist worksteal \
+		-m "not slow" tests/acceptance
 	$(BIN)/python -m tests.postgres_topologies $(BIN)/pytest -n 2 -m "not slow" $(THROUGH_PGBOUNCER)
 
-# Breaks PostgreSQL, Redis and the service under traffic, a few minutes; puts what came of it into the page.
+# Breaks PostgreSQL, Redis and the service under traffic, ten minutes; puts what came of it into the page.
 test-faults: .venv/ready
 	$(BIN)/python -m tests.faults --markdown docs/reliability.md
 

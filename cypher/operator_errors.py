@@ -5,7 +5,15 @@ Only the sentence may name what was asked for; an answer says what the class say
 
 from typing import ClassVar
 
-from cypher.errors import Conflict, FieldError, NotFound, OperatorError, ValidationFailed
+from cypher.errors import (
+    Conflict,
+    FieldError,
+    KeyStoreRefused,
+    NotFound,
+    OperatorError,
+    PostgresUnavailable,
+    ValidationFailed,
+)
 
 
 class Unfit(ValidationFailed, OperatorError):
@@ -30,3 +38,7 @@ class KeyPending(Conflict, OperatorError):
     """The next key for this is made already, and takes over by itself."""
 
     code: ClassVar[str] = "key_pending"
+
+
+class KeyStoreAway(PostgresUnavailable, KeyStoreRefused):
+    """The key store is away for a moment: try again."""

@@ -15,6 +15,7 @@ from cypher.config import PostgresConfig
 from cypher.crypto import keystore
 from cypher.crypto.stored import StoredRing
 from cypher.errors import KeyStoreRefused
+from cypher.operator_errors import KeyStoreAway
 from cypher.sqlfiles import Query
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -152,7 +153,8 @@ class PostgresKeyStore:
                 f"{self._config.user} has no rights on them. Run `cypher migrate`. Nothing was changed."
             ) from None
         except psycopg.Error as exc:
-            raise KeyStoreRefused(
+            passes = isinstance(exc, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction)
+            raise (KeyStoreAway if passes else KeyStoreRefused)(
                 f"The key store at {self._where} cannot be {done} ({exc.sqlstate or type(exc).__name__}). Is "
                 f"PostgreSQL running, and are the POSTGRES_ settings right? {outcome}"
             ) from None

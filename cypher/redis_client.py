@@ -4,7 +4,7 @@ It knows nothing of what is stored. Commands are methods one by one, so that wha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -64,6 +64,8 @@ class RedisClient:
     def __init__(self, redis: AnyRedis, config: RedisConfig, clock: Clock, closing: AsyncExitStack) -> None:
         """Take over an open client; call `open`."""
         self._redis = redis
+        self._replicas = config.wait_replicas
+        self._replica_ms = round(config.command_seconds * 500)  # half of what the whole answer may take
         # The steps of a call (a free place, connect, AUTH, the command) have a time-out each; this bounds their sum.
         self._seconds = config.connect_seconds + config.command_seconds
         self._closing = closing
@@ -125,6 +127,15 @@ class RedisClient:
             for key in waiting[start : start + SLICE]:
                 pipeline.set(key, value, px=px)
             await self._by_driver(pipeline.execute)
+
+    async def replicate(self, keys: Collection[str]) -> None:
+        """Return when as many replicas as the settings ask for have what was written to these names until now.
+
+        A failover to one of them then loses nothing of it. Raises RedisUnavailable when they have not, in the time of
+        a command; it stands on the primary all the same.
+        """
+        if self._replicas and keys and min(await self._by_driver(partial(self._wait, keys))) < self._replicas:
+            raise RedisUnavailable
 
     async def delete(self, key: str) -> bool:
         """Delete and return whether anything stood there."""
@@ -195,6 +206,19 @@ class RedisClient:
                 pipeline.get(key)
             found = await self._by_driver(pipeline.execute)
         return dict(zip(keys, map(_value, found), strict=True))
+
+    async def _wait(self, keys: Collection[str]) -> list[int]:
+        """Return how many replicas have all that their primary has, for each primary that holds some of these names."""
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        primaries: list[dict[str, Any]] = [{}]
+        if isinstance(self._redis, RedisCluster):
+            primaries = [{"target_nodes": node} for node in {self._redis.get_node_from_key(key) for key in keys}]
+        for primary in primaries:
+            # WAIT speaks of what a connection has seen of the primary's changes: PING sees all there are.
+            pipeline.execute_command("PING", **primary)
+            pipeline.execute_command("WAIT", self._replicas, self._replica_ms, **primary)
+        answers: list[int] = await pipeline.execute()
+        return answers[1::2]
 
     async def _each_server(self, call: Callable[..., Awaitable[Any]]) -> list[Callable[..., Awaitable[Any]]]:
         """Return a call for each server that holds a part of the names."""

@@ -1,9 +1,10 @@
-"""Several processes behind one port: started, watched, replaced when they die, ended together.
+"""Several processes behind one port: started, watched, replaced when they die or hang, ended together.
 
 The parent serves nothing and opens nothing: what it does not touch cannot break it. It is one thread without a loop, so
 that it may fork. Should it be killed, each worker sees its link close, and ends by itself.
 """
 
+import asyncio
 import logging
 import os
 import selectors
@@ -12,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -26,9 +27,20 @@ SETTLED_SECONDS = 60.0
 #: Beside the delay before it: each drains and closes in less.
 STOP_SECONDS = 30.0
 
-READY = b"r"
+#: What a worker sends once it serves, and then every second as long as its loop turns.
+BEAT = b"r"
+BEAT_SECONDS = 1.0
+#: One that has served and has not been heard of for so long is killed. Far more than anything may hold up a loop.
+SILENCE_SECONDS = 30.0
 #: Be worker `number`, over `link`, the first of all or not, until the end; raises SystemExit for another status than 0.
 Work = Callable[[int, socket.socket, bool], None]
+
+
+def beat(link: socket.socket) -> None:
+    """Tell the parent, now and every second from now on, that this worker serves. Call it on the loop that serves."""
+    with suppress(OSError):  # a parent that reads nothing is no reason to stop, and the end of one is heard elsewhere
+        link.send(BEAT, socket.MSG_DONTWAIT)
+    asyncio.get_running_loop().call_later(BEAT_SECONDS, beat, link)
 
 
 @dataclass(slots=True)
@@ -42,6 +54,7 @@ class Place:
     due: float | None = None
     deaths: int = 0
     ready: bool = False
+    heard_at: float = 0.0
 
 
 class Workers:
@@ -68,6 +81,7 @@ class Workers:
         self._selector = selectors.DefaultSelector()
         self._deadline: float | None = None  #: when those that have not ended are killed
         self._has_served = False
+        self._watched_at = time.monotonic()
 
     def run(self) -> int:
         """Return the exit status: 0 after a signal, that of the first worker if it never served."""
@@ -81,6 +95,7 @@ class Workers:
                         self._hear(signals.recv(64))
                     else:
                         self._learn(key.data)
+                self._watch()
                 refused = self._reap()
                 if refused is not None:
                     return refused
@@ -90,11 +105,11 @@ class Workers:
     def _living(self) -> list[Place]:
         return [place for place in self._places if place.pid is not None]
 
-    def _pause(self) -> float | None:
+    def _pause(self) -> float:
         moments = [place.due for place in self._places if place.due is not None]
         if self._deadline is not None:
             moments = [self._deadline]
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        return max(0.0, min([BEAT_SECONDS, *(moment - time.monotonic() for moment in moments)]))
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -105,6 +120,20 @@ class Workers:
         for place in self._places:
             if place.due is not None and place.due <= now:
                 self._fork(place)
+
+    def _watch(self) -> None:
+        """Kill who is silent: stopped, or in a loop that does not turn. Nobody else would notice."""
+        now = time.monotonic()
+        if now - self._watched_at > SILENCE_SECONDS / 2:
+            # We have stood still ourselves, and they with us: a machine that was paused.
+            for place in self._places:
+                place.heard_at = now
+        self._watched_at = now
+        for place in self._living():
+            if place.pid and place.ready and self._deadline is None and now - place.heard_at > SILENCE_SECONDS:
+                logger.error("worker %d has been silent for %g s and is killed", place.number, SILENCE_SECONDS)
+                place.heard_at = now
+                os.kill(place.pid, signal.SIGKILL)
 
     def _fork(self, place: Place) -> None:
         ours, theirs = socket.socketpair()
@@ -155,13 +184,16 @@ class Workers:
                 os.kill(place.pid, number)  # not reaped yet, so it is still ours
 
     def _learn(self, place: Place) -> None:
-        """Hear from a worker that it serves, or by the end of its link that it is about to end."""
+        """Hear from a worker that it serves, still serves, or by the end of its link that it is about to end."""
         if place.link is None:
             return
-        if place.link.recv(16) != READY:
+        if not place.link.recv(16):
             self._selector.unregister(place.link)
             place.link.close()
             place.link = None
+            return
+        place.heard_at = time.monotonic()
+        if place.ready:
             return
         place.ready = self._has_served = True
         for other in self._places:

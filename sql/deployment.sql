@@ -100,6 +100,10 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption', 0));
 -- The same for the one instance that an operator has asked to; the two may go on beside each other.
 SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.reencryption.asked', 0));
 
+-- name: try_key_entries :value
+-- Held to the end of the transaction by the one instance that records what others have left unrecorded.
+SELECT pg_try_advisory_xact_lock(hashtextextended('cypher.key_entries', 0));
+
 -- name: is_reencrypting :value
 -- Whether somebody holds one of these two; a lock's number stands in pg_locks in halves.
 SELECT EXISTS (SELECT

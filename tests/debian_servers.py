@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_topologies import free_ports
+from tests.processes import free_ports
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 SUPERUSER_PASSWORD = "superuser-of-a-test"

@@ -19,8 +19,7 @@ import pytest
 
 from cypher.config import PostgresConfig
 from cypher.migrate import create_database, migrate
-from tests.processes import private_folder
-from tests.redis_topologies import until
+from tests.processes import private_folder, until
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
@@ -123,8 +122,32 @@ def server() -> Iterator[Postgres]:
         yield made
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A primary, and a standby that follows it until it is promoted."""
+
+    primary: Postgres
+    standby: Postgres
+
+    @property
+    def hosts(self) -> tuple[str, str]:
+        return self.primary.host, self.standby.host
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection:
+        """Connect to whichever writes; each statement commits."""
+        return psycopg.connect(
+            host=",".join(self.hosts),
+            port=self.primary.port,
+            user="postgres",
+            dbname=database,
+            autocommit=True,
+            target_session_attrs="read-write",
+            connect_timeout=2,
+        )
+
+
 @contextmanager
-def pair() -> Iterator[tuple[Postgres, Postgres]]:
+def pair() -> Iterator[Pair]:
     """Run a primary and a standby that has everything which the primary has acknowledged."""
     with server() as primary:
         standby = Postgres(_folder_of_postgres(primary.folder.parent / "other"), OTHER_HOST, primary.port)
@@ -134,7 +157,7 @@ def pair() -> Iterator[tuple[Postgres, Postgres]]:
         primary.ask("ALTER SYSTEM SET synchronous_standby_names = '*'")
         primary.ask("SELECT pg_reload_conf()")
         until(lambda: primary.ask("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == 1)
-        yield primary, standby
+        yield Pair(primary, standby)
 
 
 @dataclass(frozen=True)

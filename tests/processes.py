@@ -3,15 +3,18 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
 ROOT = Path(__file__).parents[1]
 #: Cypher and its libraries for a Python without them.
@@ -61,3 +64,24 @@ def private_folder() -> Iterator[Path]:
     finally:
         end_with(folder, signal.SIGKILL)
         shutil.rmtree(folder)
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for what other processes do."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except (RedisError, OSError):
+            pass
+        assert time.monotonic() < end, "the servers take too long"
+        time.sleep(0.02)

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -19,9 +18,10 @@ from cypher.commands.running import in_a_sentence, run, servers
 from cypher.config import Config
 from cypher.embedded import Embedded
 from cypher.listening import require_free
+from cypher.metrics_folder import metrics_folder
 from cypher.migrate import migrate
 from cypher.settings import bracketed
-from cypher.workers import READY, Workers
+from cypher.workers import Workers, beat
 
 #: At the defaults each has up to 30 connections to PostgreSQL.
 MOST_WORKERS = 64
@@ -45,15 +45,15 @@ def serve(
 
 def _serve_together(count: int, config: Config, embedded: Embedded | None, announce: Callable[[], None]) -> None:
     require_free(config)
-    with TemporaryDirectory(prefix="cypher-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        shared = replace(config, http=replace(config.http, is_shared=True), metrics_folder=Path(folder))
+    with metrics_folder(SystemClock()) as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        shared = replace(config, http=replace(config.http, is_shared=True), metrics_folder=folder)
         status = Workers(
             count,
             partial(_be_worker, shared, embedded),
             announce,
             delay_seconds=config.http.shutdown_delay.total_seconds(),
-            on_end=partial(metrics.forget, folder=Path(folder)),
+            on_end=partial(metrics.forget, folder=folder),
         ).run()
     if status:
         raise SystemExit(status)
@@ -64,9 +64,8 @@ def _be_worker(config: Config, embedded: Embedded | None, number: int, link: soc
     operators = config.operators if number == 0 else replace(config.operators, port=None)
     own = replace(config, operators=operators)
     metrics.share()
-    ready = partial(link.send, READY)
     with in_a_sentence(), embedded.inherited() if embedded else nullcontext():
-        run(serving.serve(own, SystemClock(), ready, link=link, is_first=is_first))
+        run(serving.serve(own, SystemClock(), partial(beat, link), link=link, is_first=is_first))
 
 
 def migrated(config: Config) -> list[str]:

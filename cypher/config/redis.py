@@ -12,6 +12,8 @@ SENTINEL_PORT = 26_379
 ONE_SERVER = ("redis", "rediss", "unix")
 SENTINELS = ("redis+sentinel", "rediss+sentinel")
 CLUSTER = ("redis+cluster", "rediss+cluster")
+#: More than anybody runs for one primary.
+MOST_REPLICAS = 9
 #: Anything else in the query of REDIS_URL could override a time-out or carry a password into a log.
 TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 OPTIONS = TLS_OPTIONS | {"db"}
@@ -29,6 +31,7 @@ class RedisConfig:
     password: Secret | None = None
     connect_seconds: float = 0.2
     command_seconds: float = 0.25
+    wait_replicas: int = 0  #: so many must have it when a session was ended, or its end is not confirmed
 
     @property
     def embedded(self) -> bool:
@@ -72,10 +75,14 @@ def _node(place: str, port: int) -> tuple[str, int]:
 
 
 def read_redis(read: SettingsReader) -> RedisConfig:
+    server = _read_server(read)
+    # Where somebody promotes a replica, it must know who was logged out.
+    fails_over = (server.url or "").partition(":")[0] in (*SENTINELS, *CLUSTER)
     return replace(
-        _read_server(read),
+        server,
         connect_seconds=read.milliseconds("REDIS_CONNECT_MS", 200),
         command_seconds=read.milliseconds("REDIS_COMMAND_MS", 250),
+        wait_replicas=read.number("REDIS_WAIT_REPLICAS", int(fails_over), low=0, high=MOST_REPLICAS),
     )
 
 

@@ -73,17 +73,21 @@ def adopt(ring: KeyRing, purpose: Purpose, secret: bytes) -> tuple[str, bool]:
     """
     made: list[StoredKey] = []
 
-    def known() -> str | None:
-        return next((key.id for key in ring.live(purpose) if hmac.compare_digest(key.secret, secret)), None)
-
     def keep(stored: StoredRing) -> StoredRing:
+        # Keys are known by their secrets, which the lock does not show: what another process has added since is looked
+        # at first.
+        if stored.generation != looked_at:
+            return stored
         made.append(ring.new_key(purpose, FIXED_ALGORITHMS[purpose], state=State.DECRYPT_ONLY, secret=secret))
         return replace(stored, keys=(*stored.keys, made[0]))
 
-    ring.reload()
-    if (key_id := known()) is not None:
-        return key_id, False
-    ring.change(keep)
+    while not made:
+        ring.reload()
+        looked_at = ring.generation
+        known = (key.id for key in ring.live(purpose) if hmac.compare_digest(key.secret, secret))
+        if (key_id := next(known, None)) is not None:
+            return key_id, False
+        ring.change(keep)
     return made[0].id, True
 
 

@@ -91,15 +91,17 @@ class SessionCache:
         """Set tombstones without condition, after the COMMIT that revoked.
 
         `lifetime` is as long as an access token of these sessions can live. When this raises, a document may still be
-        trusted somewhere: the caller must not answer that the revocation holds.
+        trusted somewhere, or be again after a failover: the caller must not answer that the revocation holds.
         """
         keys = [self._values.key(KIND, str(session_id)) for session_id in session_ids]
         await self._redis.set_each(keys, TOMBSTONE, px=_milliseconds(lifetime))
+        await self._redis.replicate(keys)
 
     async def mark(self, session_id: UUID, lifetime: timedelta = MARKER_LIFETIME) -> None:
         """Make everybody read the session from PostgreSQL anew, after the COMMIT that ended one of its tokens."""
         key = self._values.key(KIND, str(session_id))
         await self._mark([key], [_milliseconds(max(lifetime, MARKER_LIFETIME))])
+        await self._redis.replicate([key])
 
     async def _opened(self, key: str, value: bytes, value_id: str) -> SessionDocument | None:
         plaintext = await self._values.open(value, KIND, value_id)

@@ -11,6 +11,7 @@ from cypher.crypto.keyring import KeyInfo, KeyRing, RotationPolicy, State
 from cypher.crypto.monthly import keep_months
 from cypher.crypto.rotation import keep_by_age
 from cypher.errors import KeyStoreRefused
+from cypher.maintenance.key_entries import KeyEntries
 from cypher.maintenance.key_identity import note_ring
 from cypher.maintenance.leases import Leases
 from cypher.postgres import Database
@@ -38,6 +39,7 @@ class KeyKeeper:
         self._audit = audit
         self._clock = clock
         self._policy = policy
+        self._entries = KeyEntries(db=db, ring=ring, audit=audit, clock=clock)
         self._noted = 0
         self._problem = ""
 
@@ -47,6 +49,7 @@ class KeyKeeper:
         if self._ring.healthy:
             await self._keep_by_age()
         await self.note()
+        await self._entries.complete()
 
     async def note(self) -> None:
         """Tell the database of a newer ring, and the audit trail of the keys that were made here."""

@@ -95,6 +95,10 @@ class DeploymentRepository:
         await self._run.exec(sql.stay_idle)
         return bool(await self._run.value(sql.try_reencryption))
 
+    async def try_key_entries(self) -> bool:
+        """Take the lock of the one who completes the entries of keys; held to the end of the transaction."""
+        return bool(await self._run.value(sql.try_key_entries))
+
     async def try_asked_reencryption(self) -> bool:
         """Become the one that re-encrypts because it was asked to, likewise."""
         await self._run.exec(sql.stay_idle)

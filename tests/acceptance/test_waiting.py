@@ -1,17 +1,21 @@
 """PostgreSQL that is away when a service starts: alive, not ready, and serving by itself when it comes."""
 
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 
 from cypher.client import CypherClient
+from cypher.config import PostgresConfig
 from tests.acceptance.own_process import forwarded, serve
 from tests.acceptance.service import free_port
 from tests.contract import watched_client
+from tests.faulty_proxy import Connection, Heard, PostgresProxy
 
 
 @pytest.fixture
@@ -76,6 +80,42 @@ async def test_what_is_refused_is_refused_when_it_comes_and_nothing_was_served(
     assert serving.process.returncode == 1
     assert "chmod 700" in serving.logged[-1]
     assert serving.said == []
+
+
+class RefusesTheKeyStore(PostgresProxy):
+    """Cuts the first connections over which the keys are asked for."""
+
+    left = 2
+
+    def _listening(self, connection: Connection) -> Heard:
+        return CutWithItsName(self, connection)
+
+
+@dataclass
+class CutWithItsName(Heard):
+    proxy: RefusesTheKeyStore
+    connection: Connection
+
+    def passes(self, data: bytes) -> bool:
+        if b"cypher key store" not in data or not self.proxy.left:
+            return True
+        self.proxy.left -= 1
+        self.connection.cut()
+        return False
+
+
+async def test_postgresql_that_goes_away_between_two_looks_at_it_is_waited_for(
+    environment: dict[str, str], postgres_config: PostgresConfig
+) -> None:
+    del environment["KEY_STORE_PATH"]
+    keys = {"KEY_STORE": "postgres", "MASTER_ENCRYPTION_PASSWORD": secrets.token_urlsafe(32)}
+    async with RefusesTheKeyStore.before(postgres_config) as (proxy, reached):
+        there = {"POSTGRES_HOST": reached.hosts[0], "POSTGRES_PORT": str(reached.port)}
+        async with serve({**environment, **keys, **there}) as serving:
+            await serving.until("/health/ready", 200)
+            assert proxy.left == 0
+    told = [line["event"] for line in serving.lines()]
+    assert sum("key store at PostgreSQL" in event and "trying again" in event for event in told) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

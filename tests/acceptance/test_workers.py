@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import aiohttp
 import pytest
 
 from cypher.client import CypherClient
+from cypher.clock import SystemClock
+from cypher.metrics_folder import metrics_folder, remove_abandoned
 from tests.acceptance.own_process import Serving, serve
 from tests.acceptance.service import free_port, spawn
 from tests.processes import private_folder, processes
@@ -22,6 +25,10 @@ def children(parent: int) -> set[int]:
     """Return the living children of a process."""
     listed = subprocess.run(["ps", "-o", "pid=,stat=", "--ppid", str(parent)], capture_output=True, text=True).stdout
     return {int(row.split()[0]) for row in listed.splitlines() if not row.split()[1].startswith("Z")}
+
+
+def folders(path: Path) -> list[Path]:
+    return list(path.glob("cypher-metrics-*"))
 
 
 def is_alive(pid: int) -> bool:
@@ -120,21 +127,40 @@ async def test_four_are_one_service_and_whoever_dies_is_replaced(environment: di
         assert second.returncode == 1
         assert b"cannot be listened on" in told.splitlines()[-1]
 
+        stopped = min(children(serving.process.pid))
+        os.kill(stopped, signal.SIGSTOP)
+        async with asyncio.timeout(60):
+            while stopped in (everybody := children(serving.process.pid)) or len(everybody) < 4:
+                await asyncio.sleep(0.1)
+        await until_metric(serving, "cypher_processes", 4)
+
         everybody = children(serving.process.pid)
         serving.process.send_signal(signal.SIGTERM)
         assert await serving.ended() == 0
         assert not any(is_alive(pid) for pid in everybody)
-        assert not [name for name in os.listdir(tmp_path) if name.startswith("cypher-metrics-")]
-    assert sum("has ended (status -9)" in line["event"] for line in serving.lines()) == 1
+        assert folders(tmp_path) == []
+    told = [line["event"] for line in serving.lines()]
+    assert sum("has ended (status -9)" in event for event in told) == 2
+    assert sum("has been silent for 30 s and is killed" in event for event in told) == 1
 
 
-async def test_killed_the_parent_leaves_nobody_behind(environment: dict[str, str]) -> None:
-    async with serve(environment, "--workers", "2") as serving:
+async def test_killed_the_parent_leaves_nobody_behind_and_the_next_start_nothing(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(environment, "--workers", "2", TMPDIR=str(tmp_path)) as serving:
         await serving.announced()
         everybody = children(serving.process.pid)
         assert len(everybody) == 2
+        (folder,) = folders(tmp_path)
+        os.utime(folder, (0, 0))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        remove_abandoned(SystemClock())
+        assert folder.exists()
         serving.process.kill()
         await gone(everybody)
+        os.utime(folder, (0, 0))
+    with metrics_folder(SystemClock()) as own:
+        assert folders(tmp_path) == [own]
 
 
 async def test_what_is_refused_ends_all_with_one_sentence(environment: dict[str, str], start_service: Any) -> None:

@@ -31,6 +31,7 @@ class Invariant(Enum):
     WRITTEN = "I4: what was acknowledged is there"
     OPENS = "I5: every sealed value opens"
     TRAIL = "I6: each change has its entry, and the trail verifies"
+    SECRET = "I7: nothing secret is in logs, rows or Redis"
     IN_TIME = "I8: every request ends within 5 s"
     AS_SAID = "what the table says of this loss"
     RECOVERS = "the service recovers by itself"
@@ -79,6 +80,7 @@ class Books:
     ended: list[Login] = field(default_factory=list)  #: their logout was acknowledged
     codes_used: list[str] = field(default_factory=list)  #: recovery codes with which a login was acknowledged
     codes_in_doubt: set[str] = field(default_factory=set)  #: sent, and no answer that says what became of them
+    seeds: list[str] = field(default_factory=list)  #: from which an app makes its codes
     #: How often `/health/ready` said what.
     health: dict[Phase, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     #: The longest time in which this process itself did nothing: no answer is held to less than that.

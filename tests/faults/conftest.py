@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.own_service import OwnServers
+from tests.faults.world import OwnServers
 
 
 @pytest.fixture(scope="session")

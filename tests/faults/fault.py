@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import ClassVar
 
 from tests.faults.books import Books, Phase
-from tests.faults.own_service import OwnServers, World, world
 from tests.faults.traffic import SESSION, Traffic
+from tests.faults.world import OwnServers, World, world
 
 
 class Fault(ABC):
@@ -25,7 +25,7 @@ class Fault(ABC):
 
     @classmethod
     def place(cls, servers: OwnServers) -> AbstractAsyncContextManager[World]:
-        """Start what it happens to. A fault of servers of another shape, as a primary with its standby, has its own."""
+        """Start what it happens to; a fault of servers of another shape has its own."""
         return world(servers, cls.through)
 
     @abstractmethod
@@ -34,6 +34,10 @@ class Fault(ABC):
     async def end(self) -> None:
         """Put an end to it; nothing where it passes by itself."""
         return
+
+    async def come_back(self) -> bool:
+        """Let what was replaced come back, under traffic still; False where nothing does."""
+        return False
 
     def surprises(self, books: Books) -> Iterator[str]:
         """Say what happened otherwise than the design's table of losses has it; all else is judged for every fault."""
@@ -52,6 +56,10 @@ class NoFault(Fault):
 class PostgresFault(Fault):
     """PostgreSQL is lost: what is cached is answered, all else is 503."""
 
+    async def come_back(self) -> bool:
+        """Let what was replaced come back, under traffic still; False where nothing does."""
+        return False
+
     def surprises(self, books: Books) -> Iterator[str]:
         if not any(each.status == 200 for each in books.of(Phase.DURING, route=SESSION)):
             yield "no session was answered from the cache"
@@ -63,6 +71,10 @@ class RedisFault(Fault):
     """Redis is lost: sessions go on from PostgreSQL, logins are 503."""
 
     stops_logins: ClassVar[bool] = True
+
+    async def come_back(self) -> bool:
+        """Let what was replaced come back, under traffic still; False where nothing does."""
+        return False
 
     def surprises(self, books: Books) -> Iterator[str]:
         looked = books.of(Phase.DURING, Phase.AFTER, route=SESSION)

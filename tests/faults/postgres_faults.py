@@ -142,7 +142,6 @@ class PostgresConnectionsCut(Fault):
         await asyncio.gather(self._cutting, return_exceptions=True)
 
 
-#: A primary that fails over to a promoted standby is one more of these, with a `place` of its own.
 POSTGRES_FAULTS: tuple[type[Fault], ...] = (
     PostgresRestarted,
     PostgresKilled,

@@ -16,7 +16,7 @@ from cypher.maintenance.sealing import Sealer
 from cypher.repositories.sealed_columns import COLUMNS
 from cypher.trail import trail_proof
 from tests.faults.books import Books, Invariant
-from tests.faults.own_service import World
+from tests.faults.world import World
 
 SEAL_SECONDS = 30
 #: Each finds rows that must not be.
@@ -49,7 +49,7 @@ WRONG = {
 
 async def look_at_records(world: World, books: Books) -> None:
     """Look; what is wrong is in the books. The service must have ended."""
-    with world.postgres.superuser(world.database.database) as connection:
+    with world.superuser() as connection:
         for invariant, what in _wrong_rows(connection, books):
             books.breaks(invariant, what)
     async with resources(load(world.environment, None), SystemClock()) as open_:

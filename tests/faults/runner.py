@@ -10,10 +10,11 @@ from tests.contract import watched_client
 from tests.faults.afterwards import ask_afterwards
 from tests.faults.books import Books, Invariant, Phase, Seen, counts, hardly_any_failed
 from tests.faults.fault import Fault
-from tests.faults.own_service import OwnServers, World
+from tests.faults.in_the_clear import look_for_secrets
 from tests.faults.records import look_at_records
 from tests.faults.second_factor import Guarded
 from tests.faults.traffic import ROUTES, Traffic
+from tests.faults.world import OwnServers, World
 
 PEOPLE = 3
 #: Seconds for which all must have gone well before it has recovered, and everything that people do must have been done.
@@ -52,12 +53,13 @@ async def run(kind: type[Fault], servers: OwnServers) -> Outcome:
     """Start a service, let the fault happen to it, and check everything."""
     timeout = aiohttp.ClientTimeout(total=CLIENT_SECONDS)
     async with kind.place(servers) as around, watched_client(timeout=timeout) as http:
-        traffic = Traffic(http, around.service.url, Books())
+        traffic = Traffic(http, around.urls, Books())
         fault = kind(around, traffic)
         outcome = await _happen(fault, traffic)
         _judge(fault, traffic.books)
         await _end(around, traffic.books)
         await look_at_records(around, traffic.books)
+        look_for_secrets(around, traffic.books)
     return outcome
 
 
@@ -74,6 +76,8 @@ async def _happen(fault: Fault, traffic: Traffic) -> Outcome:
         over = time.monotonic()
         books.phase = Phase.AFTER
         recovered = await _quiet(books, over, RECOVERY_SECONDS)
+        if await fault.come_back():
+            await _quiet(books, time.monotonic(), RECOVERY_SECONDS)
     seen = books.of(Phase.DURING, Phase.AFTER)
     good, refused, unavailable, other = counts(seen)
     books.phase = Phase.AFTERWARDS
@@ -124,8 +128,10 @@ def _judge(fault: Fault, books: Books) -> None:
 
 
 async def _end(around: World, books: Books) -> None:
-    if status := await around.service.stop():
-        books.breaks(Invariant.RECOVERS, f"the service has ended with status {status}")
-    told = [line for line in around.service.log.read_text().splitlines() if any(word in line for word in UNEXPECTED)]
+    for status in await asyncio.gather(*(service.stop() for service in around.services)):
+        if status:
+            books.breaks(Invariant.RECOVERS, f"an instance has ended with status {status}")
+    lines = (line for service in around.services for line in service.log.read_text().splitlines())
+    told = [line for line in lines if any(word in line for word in UNEXPECTED)]
     if told:
         books.breaks(Invariant.ANSWERS, f"{len(told)} lines of the log tell of what nobody expected: {told[0]}")

@@ -29,6 +29,7 @@ class Guarded:
         token = (await self._traffic.log_in_at_last(self.person)).access_token
         enrolment = await insist(lambda: self.person.bearing("POST", "/v1/factors/totp", token))
         app = Authenticator(enrolment.body["secret"], SystemClock())
+        self._books.seeds.append(enrolment.body["secret"])
         path, code = "/v1/factors/totp/confirm", app.code()
         confirmed = await insist(lambda: self.person.bearing("POST", path, token, json={"code": code}))
         assert confirmed.status == 200, confirmed.body

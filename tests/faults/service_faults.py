@@ -13,7 +13,6 @@ from tests.faults.books import Books, Phase, hardly_any_failed
 from tests.faults.fault import Fault
 from tests.faults.traffic import Caller
 
-KILLS = 2
 #: What may be asked again; of a login, which may not, only the start.
 REPEATABLE = ("/v1/registration/", "/v1/login/start", "/v1/session", "/oauth/token")
 #: Whoever has sent a whole request leaves within this.
@@ -21,18 +20,18 @@ SECONDS = 0.02
 
 
 class ServiceKilled(Fault):
-    """At moments that nobody has chosen."""
+    """One instance after the other, at moments that nobody has chosen; whoever asked it asks the other one."""
 
-    name = "the service killed (SIGKILL), at random moments"
+    name = "an instance killed (SIGKILL), then the other, at random moments"
     seconds = 0.0
     cuts_clients = True
 
     async def begin(self) -> None:
         moments = random.Random(7)
-        for _ in range(KILLS):
+        for service in self.world.services:
             await asyncio.sleep(moments.uniform(0.3, 1.0))
-            self.world.service.kill()
-            await self.world.service.start()
+            service.kill()
+            await service.start()
 
 
 class Hasty(Caller):

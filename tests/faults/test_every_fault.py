@@ -4,8 +4,8 @@ import pytest
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Fault
-from tests.faults.own_service import OwnServers
 from tests.faults.runner import run
+from tests.faults.world import OwnServers
 
 pytestmark = pytest.mark.slow
 

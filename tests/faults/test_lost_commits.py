@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.person import Answer, Person
 from tests.contract import watched_client
-from tests.faults.own_service import OwnServers, World, world
+from tests.faults.world import OwnServers, World, world
 
 pytestmark = pytest.mark.slow
 
@@ -15,14 +15,14 @@ SUCCESSORS = "SELECT parent_hash FROM refresh_tokens WHERE parent_hash IS NOT NU
 
 @pytest.fixture
 async def around(own_servers: OwnServers) -> AsyncIterator[World]:
-    async with world(own_servers, frozenset({"postgres"})) as around:
+    async with world(own_servers, frozenset({"postgres"}), instances=1) as around:
         yield around
 
 
 @pytest.fixture
 async def person(around: World) -> AsyncIterator[Person]:
     async with watched_client() as http:
-        yield Person(http, around.service.url, "alice")
+        yield Person(http, around.urls[0], "alice")
 
 
 async def unheard(around: World, ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -37,7 +37,7 @@ async def unheard(around: World, ask: Callable[[], Awaitable[Answer]]) -> Answer
 
 
 def rows(around: World, query: str) -> list[tuple[object, ...]]:
-    with around.postgres.superuser(around.database.database) as connection:
+    with around.superuser() as connection:
         return connection.execute(query.encode()).fetchall()
 
 

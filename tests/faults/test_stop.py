@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.person import Person
 from tests.contract import watched_client
-from tests.faults.own_service import OwnServers, world
+from tests.faults.world import OwnServers, world
 
 pytestmark = pytest.mark.slow
 
@@ -15,10 +15,10 @@ SECONDS = 30
 
 
 async def test_an_instance_stops_while_postgresql_is_frozen(own_servers: OwnServers) -> None:
-    async with world(own_servers, frozenset({"postgres"})) as around, watched_client() as http:
-        person = Person(http, around.service.url, "alice")
+    async with world(own_servers, frozenset({"postgres"}), instances=1) as around, watched_client() as http:
+        person = Person(http, around.urls[0], "alice")
         assert (await person.register()).status == 201
         around.to_postgres.freeze()
         began = time.monotonic()
-        assert await around.service.stop() == 0
+        assert await around.services[0].stop() == 0
         assert time.monotonic() - began < SECONDS

@@ -1,5 +1,7 @@
 """People who register, log in, look at their session, refresh, log out, and try again when told to.
 
+Each request goes to the next instance, so that the two halves of a flow, and what is sent twice at once, meet both.
+
 Each step knows which answers are right at any time; what else comes is written down as broken. A 503 or a connection
 that broke says nothing about what was done: the step is asked again, as a client would.
 """
@@ -8,9 +10,9 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -41,12 +43,18 @@ ROUTES = (
 
 @dataclass
 class Caller(Person):
-    """A person whose every request is written down."""
+    """A person whose every request is written down, and goes to the next of `urls`."""
 
     books: Books = field(default_factory=Books, kw_only=True)
+    urls: Iterator[str] = field(default_factory=lambda: iter(()), kw_only=True)
+
+    def at(self, url: str) -> "Caller":
+        """Return the same person, who speaks to one instance only."""
+        return replace(self, urls=itertools.repeat(url))
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         began = time.monotonic()
+        self.url = next(self.urls, self.url)
         try:
             answer = await super().ask(method, path, **options)
         except (aiohttp.ClientError, OSError) as exc:
@@ -94,16 +102,19 @@ async def begin(step: Callable[[], Awaitable[tuple[Answer, bytes]]]) -> tuple[An
 class Traffic:
     """Some people at once, each living one life after the other."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, books: Books, seed: int = 1) -> None:
+    def __init__(self, http: aiohttp.ClientSession, urls: Sequence[str], books: Books, seed: int = 1) -> None:
+        """Take the addresses of one service's instances."""
         self.http = http
-        self.url = url
+        self.urls = urls
+        self._turns = itertools.cycle(urls)
         self.books = books
         self.caller = Caller  #: what people are from now on
         self._random = random.Random(seed)
         self._names = itertools.count()
 
     def somebody(self) -> Caller:
-        return self.caller(self.http, self.url, f"person-{next(self._names)}", books=self.books)
+        name = f"person-{next(self._names)}"
+        return self.caller(self.http, self.urls[0], name, books=self.books, urls=self._turns)
 
     @asynccontextmanager
     async def flowing(self, people: int, *others: Coroutine[None, None, None]) -> AsyncIterator[None]:
@@ -139,7 +150,7 @@ class Traffic:
         """Ask what a balancer asks."""
         while True:
             await asyncio.sleep(HEALTH_SECONDS)
-            phase, operator = self.books.phase, Person(self.http, self.url, "operator")
+            phase, operator = self.books.phase, Person(self.http, next(self._turns), "operator")
             try:
                 said = (await operator.ask("GET", "/health/ready")).body["status"]
             except (aiohttp.ClientError, OSError):
@@ -245,7 +256,7 @@ class Traffic:
         self.books.living.append(login)
 
     async def log_out(self, login: Login) -> None:
-        """Log out until it is acknowledged; from then on nobody gets in."""
+        """Log out until it is acknowledged; from then on nobody gets in, wherever they knock."""
         self.books.living.remove(login)
         answer = await insist(lambda: login.person.log_out(login.access_token))
         if answer.status != 204:
@@ -255,13 +266,14 @@ class Traffic:
         await self.require_ended(login)
 
     async def require_ended(self, login: Login) -> None:
-        for ask, token, right in (
-            (login.person.session, login.access_token, 401),
-            (login.person.refresh, login.refresh_token, 400),
-        ):
-            answer = await insist(partial(ask, token))
-            if answer.status != right and not is_no_answer(answer):
-                self.books.breaks(Invariant.ENDED, f"after its logout a session is answered {answer.status}")
+        for person in map(login.person.at, self.urls):
+            for ask, token, right in (
+                (person.session, login.access_token, 401),
+                (person.refresh, login.refresh_token, 400),
+            ):
+                answer = await insist(partial(ask, token))
+                if answer.status != right and not is_no_answer(answer):
+                    self.books.breaks(Invariant.ENDED, f"after its logout a session is answered {answer.status}")
 
     def _unexpected(self, step: str, answer: Answer, right: tuple[int, ...]) -> bool:
         if answer.status not in right and not is_no_answer(answer):

@@ -38,7 +38,14 @@ async def counted() -> AsyncIterator[Counted]:
         yield counted
 
 
-@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk"))])
+@pytest.fixture(
+    params=[
+        False,
+        pytest.param(
+            True, marks=pytest.mark.skipif(not shutil.which("wrk"), reason="no wrk here: apt-get install wrk")
+        ),
+    ]
+)
 async def load(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Load]:
     async with loads(tmp_path, may_use_wrk=request.param) as load:
         yield load

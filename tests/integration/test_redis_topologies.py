@@ -1,20 +1,29 @@
 """The same client over a cluster and over Sentinels: every command, and a primary that dies."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from cypher.clock import SystemClock
 from cypher.config import load
+from cypher.crypto.codec import FieldCodec
+from cypher.ephemeral.session_cache import SessionCache, Tombstone
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from tests.conftest import patient
-from tests.redis_topologies import Servers, cluster, role, sentinels
+from tests.redis_nodes import Servers, role
+from tests.redis_sentinels import sentinels
+from tests.redis_topologies import cluster
 
 pytestmark = pytest.mark.slow
 
+LIFETIME = timedelta(minutes=6)
 KEYS = [f"cypher:epoch:session:{{{number}}}" for number in range(200)]
 
 
@@ -83,3 +92,23 @@ async def test_after_a_failover_the_new_primary_is_found(servers: Servers, clien
     assert await asyncio.gather(*map(client.get, KEYS[:50])) == [b"after"] * 50
     for key in KEYS[:50]:
         assert await run([key], ["by script"]) in (b"OK", True)
+
+
+async def test_the_end_of_a_session_is_confirmed_when_a_replica_has_it(
+    servers: Servers, client: RedisClient, codec: FieldCodec
+) -> None:
+    cache, ended = SessionCache(client, codec, "epoch", SystemClock()), [uuid4() for _ in range(20)]
+    await cache.bury(ended, LIFETIME)
+    replicas = [node for node in servers.nodes if role(node) == "slave"]
+    for node in replicas:
+        node.process.send_signal(signal.SIGSTOP)
+    try:
+        for end in (cache.bury(ended, LIFETIME), cache.mark(uuid4())):
+            with pytest.raises(RedisUnavailable):
+                await end
+        assert set([await cache.get(each) for each in ended]) == {Tombstone.REVOKED}
+    finally:
+        for node in replicas:
+            node.process.send_signal(signal.SIGCONT)
+    await cache.bury(ended, LIFETIME)
+    await cache.mark(uuid4())

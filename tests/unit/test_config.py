@@ -257,6 +257,7 @@ def test_keys_in_postgres_refuse_a_password_that_somebody_chose(password: str) -
         ("POSTGRES_LOCK_MS", "9"),
         ("POSTGRES_STATEMENT_MS", "5001"),
         ("REDIS_COMMAND_MS", "0.25"),
+        ("REDIS_WAIT_REPLICAS", "-1"),
         ("REGISTRATION", "maybe"),
         ("KEY_STORE", "memory"),
         ("KEY_ROTATION_DAYS", "0"),
@@ -342,6 +343,21 @@ def test_redis_urls(url: str) -> None:
 )
 def test_urls_of_several_servers(url: str, servers: RedisServers | None) -> None:
     assert servers_of(url) == servers
+
+
+@pytest.mark.parametrize(
+    ("settings", "replicas"),
+    [
+        ({}, 0),
+        ({"REDIS_URL": "redis://a"}, 0),
+        ({"REDIS_URL": "redis://a", "REDIS_WAIT_REPLICAS": "2"}, 2),
+        ({"REDIS_URL": "redis+sentinel://a/main"}, 1),
+        ({"REDIS_URL": "redis+cluster://a"}, 1),
+        ({"REDIS_URL": "redis+cluster://a", "REDIS_WAIT_REPLICAS": "0"}, 0),
+    ],
+)
+def test_a_replica_is_waited_for_where_one_is_promoted(settings: dict[str, str], replicas: int) -> None:
+    assert load(settings, None).redis.wait_replicas == replicas
 
 
 def test_the_password_of_several_servers_is_kept_apart() -> None:

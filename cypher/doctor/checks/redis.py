@@ -62,6 +62,23 @@ async def check_redis_persistence(at: Patient) -> Found:
             )
 
 
+async def check_redis_replicas(at: Patient) -> Found:
+    """Logouts wait for no replica that is not there."""
+    wanted = at.config.redis.wait_replicas
+    for server in await _described(at):
+        following = _number(server, "connected_slaves")
+        if following < wanted:
+            yield problem(
+                f"{following} replicas follow a primary of Redis and REDIS_WAIT_REPLICAS is {wanted}: logouts are 503 "
+                "until more do. Bring them back, or set it lower and let a failover undo a logout for half a minute."
+            )
+        elif following == wanted and wanted:
+            yield warning(
+                f"REDIS_WAIT_REPLICAS is {wanted} and no more replicas than that follow a primary of Redis: when one "
+                "is away, logouts are 503. Run one more."
+            )
+
+
 async def _described(at: Patient) -> list[dict[str, object]]:
     """Return what each server says of itself; raises Away."""
     client = await at.redis()

@@ -159,6 +159,8 @@ def commits_that_may_be_lost(at: Installation) -> Iterator[dict[str, Any]]:
 setting("Redis away", "redis", PROBLEM, "does not answer", REDIS_URL="redis://127.0.0.1:9")
 setting("Redis elsewhere", "redis_tls", WARNING, "rediss://", REDIS_URL="redis://[::2]:9", REDIS_PASSWORD=SECRET)
 
+setting("replicas away", "redis_replicas", PROBLEM, "logouts are 503", REDIS_WAIT_REPLICAS="1")
+
 
 @fault("redis", PROBLEM, "REDIS_PASSWORD")
 def redis_password_wrong(at: Installation) -> Iterator[dict[str, Any]]:

@@ -52,7 +52,7 @@ else:
 STRACE = shutil.which("strace")
 needs_strace = pytest.mark.skipif(
     STRACE is None or subprocess.run([STRACE, "-o", "/dev/null", "true"], check=False, capture_output=True).returncode,
-    reason="needs strace, and the right to trace",
+    reason="no strace here that may trace: apt-get install strace",
 )
 
 

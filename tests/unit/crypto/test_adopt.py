@@ -1,9 +1,14 @@
 """A setup of OPAQUE that was made elsewhere: kept, never active, and never the one that answers for unknown names."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from cypher.auth.opaque import accept_setup, new_setup
+from cypher.clock import Clock
 from cypher.crypto.keyring import KeyRing, Purpose, State
+from cypher.crypto.keystore import DirectoryKeyStore
 from cypher.crypto.rotation import adopt, rotate
 from cypher.errors import MalformedOpaqueMessage
 
@@ -33,6 +38,17 @@ def test_it_was_out_of_use_from_the_start_and_the_active_one_is_in_use(ring: Key
     assert turned is not None
     assert ring.primary(Purpose.OPAQUE).id == turned.id
     assert ring.find(key_id) is not None
+
+
+def test_of_many_who_keep_one_at_once_one_does(ring: KeyRing, tmp_path: Path, clock: Clock, password: str) -> None:
+    rings = [KeyRing.open(DirectoryKeyStore(tmp_path / "keys"), password, clock) for _ in range(8)]
+    setup = new_setup()
+    with ThreadPoolExecutor(len(rings)) as pool:
+        kept = list(pool.map(lambda each: adopt(each, Purpose.OPAQUE, setup), rings))
+    assert len({key_id for key_id, _ in kept}) == 1
+    assert [is_new for _, is_new in kept].count(True) == 1
+    ring.reload()
+    assert [key.secret for key in ring.live(Purpose.OPAQUE)].count(setup) == 1
 
 
 @pytest.mark.parametrize("raw", [b"", bytes(64), bytes(128), new_setup()[:-1], new_setup() + b"x"])
