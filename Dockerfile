@@ -18,7 +18,8 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
 
 FROM python:3.11-slim
 
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/cypher --shell /usr/sbin/nologin cypher \
+RUN groupadd --gid 10001 cypher \
+    && useradd --no-log-init --uid 10001 --gid cypher --no-create-home --home-dir /var/lib/cypher --shell /usr/sbin/nologin cypher \
     && install -d -o cypher -g cypher -m 0700 /var/lib/cypher /var/lib/cypher/keys
 COPY --from=build /opt/cypher /opt/cypher
 
