@@ -74,7 +74,8 @@ async def create_backup(open_: Resources, target: Target, progress: Progress) ->
         async with open_.upkeep.transaction() as repos:
             snapshot = await repos.backups.hold_snapshot()
             server = await repos.backups.get_server_major()
-            program = find_program("pg_dump", at_least=server, back_to=server)
+            needs_tls = open_.config.postgres.needs_tls
+            program = find_program("pg_dump", at_least=server, back_to=server, needs_tls=needs_tls)
             contents = await _contents(open_, repos, program, keys)
             report = progress.begin("tables dumped", await repos.backups.count_tables())
             await dump(program, open_.config.postgres.as_owner(), snapshot, data / DUMP, report)
