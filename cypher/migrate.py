@@ -80,8 +80,8 @@ def create_database(config: PostgresConfig) -> list[str]:
     """
     made = []
     remedy = (
-        "Is it running, and are the POSTGRES_ settings right? On a new server a superuser first makes the role that "
-        f"makes the rest: CREATE ROLE {config.migration_user or 'cypher_owner'} LOGIN CREATEDB CREATEROLE PASSWORD '…'. "
+        "Is it running, and are the POSTGRES_ settings right? On a new server a superuser first makes the role for "
+        f"the rest: CREATE ROLE {config.migration_user or 'cypher_owner'} LOGIN CREATEDB CREATEROLE PASSWORD '…'. "
         "POSTGRES_MIGRATION_USER and POSTGRES_MIGRATION_PASSWORD name it."
     )
     try:

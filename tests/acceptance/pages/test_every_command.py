@@ -232,13 +232,14 @@ def test_the_readme_from_top_to_bottom(folder: Path) -> None:
 
 
 def play_docker_and_the_editor(at: Home, own_servers: dict[str, str]) -> None:
-    """`exec` runs on this machine what it would run in a container; else Docker does nothing, since the servers run."""
+    """`exec` and `run` run here what they would in a container; else Docker does nothing, for the servers run."""
     secrets = at.folder / "secrets"
     secrets.mkdir()
     (secrets / "redis_password").touch()
     socket = own_servers["REDIS_URL"].removeprefix("unix://")
     at.environment["PGHOST"] = own_servers["POSTGRES_HOST"]
-    at.play("docker-compose", f'[ "$1" != exec ] || PATH={at.folder}/.venv/bin:{postgres_binaries()}:$PATH "${{@:3}}"')
+    path = f"PATH={at.folder}/.venv/bin:{postgres_binaries()}:$PATH"
+    at.play("docker-compose", f'{path}\ncase $1 in exec) "${{@:3}}" ;; run) cypher "${{@:4}}" ;; esac')
     at.play("redis-cli", f'exec /usr/bin/redis-cli -s {socket} "$@"')
     changes = "".join(f"-e 's|^#*{name}=.*|{name}={value}|' " for name, value in own_servers.items())
     at.play("nano", f'exec sed -i {changes} "$1"')
@@ -249,7 +250,8 @@ async def test_the_page_of_deployment_from_top_to_bottom(folder: Path, own_serve
     with home(folder) as at:
         play_docker_and_the_editor(at, own_servers)
         for command in shown(DEPLOYMENT):
-            type_in(at, command, command.replace("/run/secrets", f"{at.folder}/secrets"))
+            line = re.sub(r"(?<= )/(?=backups|keys-backups)", f"{at.folder}/", command)
+            type_in(at, command, line.replace("/run/secrets", f"{at.folder}/secrets"))
             if command == ".venv/bin/cypher serve":
                 async with CypherClient(at.url) as client:
                     await client.register(f"ada-{len(at.said)}", PASSWORD)
