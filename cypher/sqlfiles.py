@@ -26,7 +26,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One statement with `$1`, `$2`, … for `params`; `where` is `users.sql:11`, for errors and logs."""
+    """One statement with `$1`, `$2`, … for `params`; `where` is `users.sql:11`, for errors and logs.
+
+    `sql` begins with the statement's first word.
+    """
 
     name: str
     kind: Kind
@@ -54,6 +57,7 @@ class SqlFile:
 HEADER = re.compile(r"-- name: ([a-z][a-z0-9_]*) :([a-z]+)")
 PARAMS = re.compile(r"-- params: ([a-z][a-z0-9_]*(?:, [a-z][a-z0-9_]*)*)")
 COMMENT = re.compile(r"--.*")
+DESCRIPTION = re.compile(r"\A(?:--.*\n\s*)+")
 PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
 
@@ -107,7 +111,9 @@ def _query(lines: list[str], where: str) -> Query:
     if not code.endswith(";") or code.count(";") != 1:
         raise SqlFileError(f"{where}: {name} is not one statement that ends in a semicolon")
     _compare(params, code, where)
-    return Query(name=name, kind=Kind(kind), params=params, sql=body, where=where)
+    # Whoever lists statements, in pg_stat_activity or in a trace, sees at once what each is.
+    statement = DESCRIPTION.sub("", body)
+    return Query(name=name, kind=Kind(kind), params=params, sql=statement, where=where)
 
 
 def _params(lines: list[str], where: str) -> tuple[str, ...]:

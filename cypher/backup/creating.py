@@ -74,10 +74,13 @@ async def create_backup(open_: Resources, target: Target, progress: Progress) ->
         async with open_.upkeep.transaction() as repos:
             snapshot = await repos.backups.hold_snapshot()
             server = await repos.backups.get_server_major()
-            program = find_program("pg_dump", at_least=server, back_to=server)
+            needs_tls = open_.config.postgres.needs_tls
+            program = find_program("pg_dump", at_least=server, back_to=server, needs_tls=needs_tls)
             contents = await _contents(open_, repos, program, keys)
-            report = progress.begin("tables dumped", await repos.backups.count_tables())
+            tables = await repos.backups.count_tables()
+            report = progress.begin("tables dumped", tables)
             await dump(program, open_.config.postgres.as_owner(), snapshot, data / DUMP, report)
+            report(tables)  # some are left out of it
         return await asyncio.to_thread(_finish, open_, contents, data, progress)
 
 

@@ -37,7 +37,7 @@ async def dump(program: Program, postgres: PostgresConfig, snapshot: str, file: 
                 said = (said + line)[-MOST_SAID:]
                 report(begun)
             if await process.wait():
-                raise OperatorError(f"pg_dump has failed: {complaint(said)}")
+                raise OperatorError(f"pg_dump has failed: {program.failure(said)}")
         await asyncio.to_thread(os.fsync, output)
     finally:
         os.close(output)
@@ -66,7 +66,7 @@ async def bring_back(program: Program, postgres: PostgresConfig, file: Path, sha
             await _feed(process, file, sha256, report)
         said = await listening
         if await process.wait():
-            raise OperatorError(f"pg_restore has failed, and the database is as it was: {complaint(said)}")
+            raise OperatorError(f"pg_restore has failed, and the database is as it was: {program.failure(said)}")
 
 
 async def _feed(process: asyncio.subprocess.Process, file: Path, sha256: str, report: Report) -> None:

@@ -18,17 +18,26 @@ DEBIAN = Path("/usr/lib/postgresql")
 #: What pg_restore sends from this version on is not understood by servers before it, whose own pg_restore does not
 #: read what this version's pg_dump writes.
 NEW_TIMEOUTS = 17
+NO_TLS = "knows no TLS"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Program:
-    """A program and its version, as 18."""
+    """A program and its version, as 18. Those of the wheel are built without TLS, and come after others."""
 
     major: int
+    lacks_tls: bool
     path: Path
 
+    def failure(self, said: bytes) -> str:
+        """Return what the program complained of, and what to do where that is its own lack."""
+        told = complaint(said)
+        if not (self.lacks_tls and "no encryption" in told):
+            return told
+        return f"{told}. {self.path} {NO_TLS}: install PostgreSQL's client (postgresql-client-{self.major})"
 
-def find_program(name: str, *, at_least: int, back_to: int = 0) -> Program:
+
+def find_program(name: str, *, at_least: int, back_to: int = 0, needs_tls: bool = False) -> Program:
     """Return the oldest `name` there is of version `at_least` or later: that of the server, or of what wrote a dump.
 
     `back_to` is the version of the server that a dump is to be brought back to, 0 where there is none. Raises
@@ -36,10 +45,14 @@ def find_program(name: str, *, at_least: int, back_to: int = 0) -> Program:
     """
     found = sorted(set(_versions(name)))
     fitting = [program for program in found if _fits(program.major, at_least, back_to)]
-    if fitting:
-        return fitting[0]
+    for program in fitting:
+        if not (needs_tls and program.lacks_tls):
+            return program
     most = f", and {NEW_TIMEOUTS - 1} at most" if 0 < back_to < NEW_TIMEOUTS else ""
-    there = ", ".join(f"{program.path} is of version {program.major}" for program in found)
+    there = ", ".join(
+        f"{program.path} is of version {program.major}{f' and {NO_TLS}' if needs_tls and program.lacks_tls else ''}"
+        for program in found
+    )
     raise OperatorError(
         f"There is no {name} here that fits: it must not be older than PostgreSQL {at_least}{most}; "
         f"{there or 'there is none at all'}. Install PostgreSQL's client of that version "
@@ -77,17 +90,17 @@ def _fits(major: int, at_least: int, back_to: int) -> bool:
 
 
 def _versions(name: str) -> Iterator[Program]:
-    for path in _places(name):
+    for path, lacks_tls in _places(name):
         if path.is_file() and (major := _major(path)):
-            yield Program(major, path)
+            yield Program(major, lacks_tls, path)
 
 
-def _places(name: str) -> Iterator[Path]:
+def _places(name: str) -> Iterator[tuple[Path, bool]]:
     with suppress(OperatorError):
-        yield postgres_binaries() / name
+        yield postgres_binaries() / name, True
     if found := shutil.which(name):
-        yield Path(found)
-    yield from sorted(DEBIAN.glob(f"*/bin/{name}"))
+        yield Path(found), False
+    yield from ((path, False) for path in DEBIAN.glob(f"*/bin/{name}"))
 
 
 def _major(path: Path) -> int | None:

@@ -69,7 +69,8 @@ async def _bring_back(config: Config, db: Database[DeploymentOnly], backup: Back
             f"The backup is of PostgreSQL {written}, and the server is {server}: what came with {NEW_TIMEOUTS} is not "
             "understood there. Restore it to a server that is not older. Nothing was changed."
         )
-    program = find_program("pg_restore", at_least=max(server, written), back_to=server)
+    needs_tls = config.postgres.needs_tls
+    program = find_program("pg_restore", at_least=max(server, written), back_to=server, needs_tls=needs_tls)
     report = progress.begin("bytes brought back", backup.dump.stat().st_size)
     sha256 = backup.contents.files[DUMP].sha256
     await bring_back(program, config.postgres.as_owner(), backup.dump, sha256, report)

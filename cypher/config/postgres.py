@@ -47,6 +47,11 @@ class PostgresConfig:
         }
         return {name: str(value) for name, value in given.items() if value}
 
+    @property
+    def needs_tls(self) -> bool:
+        """Say whether nobody is to be met without."""
+        return self.sslmode is not None and self.sslmode not in ADVISORY
+
     def as_owner(self) -> "PostgresConfig":
         """Return the same database as the owner of its schema reaches it."""
         if self.migration_user is None:

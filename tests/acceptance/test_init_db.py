@@ -1,6 +1,7 @@
 """From a PostgreSQL server of the user's and an `.env` to a service that answers: `cypher init-db`, then `serve`."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -119,6 +120,14 @@ async def test_step_by_step_each_says_what_it_made_and_what_is_still_missing(hom
     assert f"made the key store at {home / 'keys'}" in err
     assert MASTER_PASSWORD not in err
     assert sorted(os.listdir(home)) == [".env", "keys"]
+
+
+def test_where_the_owner_is_not_let_in_it_is_said_how_a_superuser_makes_one(home: Path) -> None:
+    env = home / ".env"
+    env.write_text(re.sub(r"^(POSTGRES_MIGRATION_USER)=.*$", r"\1=nobody_yet", env.read_text(), flags=re.M))
+    said = refusal(home, "init-db", "--all")
+    assert "does not let nobody_yet in to the database postgres" in said
+    assert "CREATE ROLE nobody_yet LOGIN CREATEDB CREATEROLE PASSWORD" in said
 
 
 def test_all_at_once_makes_role_database_and_schema(home: Path, database: str) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cypher.backup.creating import Target, create_backup
+from cypher.backup.dumping import dump
+from cypher.backup.programs import Program
 from cypher.clock import SystemClock
 from cypher.config import PostgresConfig, RedisConfig, Secret, load
 from cypher.doctor import Patient
@@ -14,12 +17,14 @@ from cypher.doctor.checks.certificates import check_certificates, check_private_
 from cypher.doctor.checks.postgres import check_postgres, check_postgres_tls
 from cypher.doctor.checks.redis import check_redis, check_redis_eviction, check_redis_persistence
 from cypher.doctor.examination import Check
-from cypher.errors import KeyStoreRefused, PostgresUnavailable, RedisUnavailable
+from cypher.embedded import postgres_binaries
+from cypher.errors import KeyStoreRefused, OperatorError, PostgresUnavailable, RedisUnavailable
 from cypher.migrate import create_database, migrate, names, pending
 from cypher.postgres import Database
 from cypher.postgres_keys import PostgresKeyStore
 from cypher.redis_client import RedisClient
 from cypher.repositories.deployment import DeploymentOnly
+from tests.acceptance.backup.steps import SILENT
 from tests.acceptance.person import Person
 from tests.acceptance.service import environment_of, start
 from tests.conftest import patient
@@ -318,6 +323,16 @@ async def test_the_doctor_reads_the_bundle_of_the_system_and_until_when_our_own_
     assert await told(check_private_keys, postgres=config) == []
 
 
+async def test_a_dump_by_a_program_without_tls_fails_with_what_to_install(
+    postgres: PostgresConfig, certificates: Certificates
+) -> None:
+    """The server lets nobody in without, and the settings leave it open."""
+    program = Program(major=18, lacks_tls=True, path=postgres_binaries() / "pg_dump")
+    unsaid = replace(postgres, sslmode=None, sslrootcert=None)
+    with pytest.raises(OperatorError, match=r"no encryption\. .* knows no TLS: install PostgreSQL's client"):
+        await dump(program, unsaid, "0", certificates.folder / "no-dump", lambda done: None)
+
+
 # -- both ---------------------------------------------------------------------------------------------------
 
 
@@ -333,5 +348,7 @@ async def test_a_service_lives_on_servers_that_it_meets_with_tls(
         assert (await person.register()).status == 201
         assert (await person.login()).status == 200
         assert (await person.ask("GET", "/health/ready")).body["status"] == "ok"
+        target = Target(data=certificates.folder / "backup", keys=certificates.folder / "backup-keys")
+        assert (await create_backup(service.resources, target, SILENT)).contents.pg_dump == 15
     finally:
         await service.stop()

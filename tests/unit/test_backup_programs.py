@@ -1,5 +1,7 @@
 """Which of PostgreSQL's programs is taken: the oldest that the server, or the dump, is not newer than."""
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from cypher.backup import programs
 from cypher.backup.programs import complaint, environment_of, find_program
 from cypher.config import PostgresConfig, Secret
+from cypher.embedded import postgres_binaries
 from cypher.errors import OperatorError
 
 
@@ -17,16 +20,18 @@ def installed(tmp_path: Path, monkeypatch):
     def none() -> Path:
         raise OperatorError("no wheel")
 
-    def install(*versions: str) -> Path:
+    def install(*versions: str, of_wheel: bool = False) -> Path:
         for version in versions:
-            folder = tmp_path / version.split(".")[0] / "bin"
+            folder = tmp_path / ("a-wheel" if of_wheel else f"debian/{version.split('.')[0]}") / "bin"
+            if of_wheel:
+                monkeypatch.setattr(programs, "postgres_binaries", lambda found=folder: found)
             folder.mkdir(parents=True)
             program = folder / "pg_dump"
             program.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version} (Debian)'\n")
             program.chmod(0o755)
-        return tmp_path
+        return tmp_path / "debian"
 
-    monkeypatch.setattr(programs, "DEBIAN", tmp_path)
+    monkeypatch.setattr(programs, "DEBIAN", tmp_path / "debian")
     monkeypatch.setattr(programs, "postgres_binaries", none)
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     return install
@@ -57,6 +62,26 @@ def test_one_whose_dump_the_server_could_not_take_back_is_refused(installed) -> 
     assert find_program("pg_dump", at_least=15).major == 18
     with pytest.raises(OperatorError, match="it must not be older than PostgreSQL 15, and 16 at most"):
         find_program("pg_dump", at_least=15, back_to=15)
+
+
+def test_one_of_the_wheel_comes_after_others_and_never_where_tls_is_needed(installed) -> None:
+    wheel = installed("18.6", of_wheel=True).parent / "a-wheel" / "bin" / "pg_dump"
+    assert find_program("pg_dump", at_least=18).path == wheel
+    with pytest.raises(
+        OperatorError, match=rf"{wheel} is of version 18 and knows no TLS\. Install PostgreSQL's client"
+    ):
+        find_program("pg_dump", at_least=18, needs_tls=True)
+    other = installed("18.1") / "18" / "bin" / "pg_dump"
+    assert find_program("pg_dump", at_least=18).path == other
+    assert find_program("pg_dump", at_least=18, needs_tls=True).path == other
+
+
+def test_those_of_the_wheel_are_built_without_tls() -> None:
+    """Should they ever be built with it, nothing of this is needed any more."""
+    with suppress(OperatorError):
+        command = [postgres_binaries() / "pg_dump", "--host=127.0.0.1", "--port=9"]
+        said = subprocess.run(command, env={"PGSSLMODE": "require"}, capture_output=True, check=False).stderr
+        assert b"SSL support is not compiled in" in said
 
 
 def test_none_at_all_is_said(installed) -> None:

@@ -32,6 +32,7 @@ def test_a_query_has_name_kind_parameters_and_place():
     assert found["find_one"].params == ("first", "second")
     assert found["find_one"].where == "people.sql:3"
     assert found["find_one"].sql.endswith("AND d = $2;")
+    assert all(query.sql.startswith(("SELECT ", "UPDATE ", "INSERT ", "DELETE ")) for query in found.values())
     assert found["remove_all"].kind is Kind.EXECROWS
     assert found["remove_all"].params == ()
 

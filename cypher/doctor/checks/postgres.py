@@ -88,21 +88,23 @@ async def check_clock(at: Patient) -> Found:
 async def check_roles(at: Patient) -> Found:
     """The service's role can only add to the audit trail, and another one owns the schema."""
     postgres = at.config.postgres
-    if postgres.migration_user in (None, postgres.user):
-        yield warning(
-            "One role serves and owns the schema: who learns its password can rewrite the audit trail. Set "
-            "POSTGRES_MIGRATION_USER to another role, hand it the tables, and run `cypher migrate`."
-        )
     async with (await at.postgres()).connection() as repos:
         rights = await repos.server.get_rights()
     if rights is None:
         return
+    # The settings need not know who owns the schema: a service is best not given the owner's name and password.
+    is_one_role = rights.owns_trail and postgres.migration_user in (None, postgres.user)
     if rights.is_superuser:
         yield problem(
             f"POSTGRES_USER={postgres.user} is a superuser: run ALTER ROLE {postgres.user} NOSUPERUSER, or name "
             "another role, made by `cypher init-db`."
         )
-    elif (rights.owns_trail or rights.rewrites_trail) and postgres.migration_user not in (None, postgres.user):
+    elif is_one_role:
+        yield warning(
+            "One role serves and owns the schema: who learns its password can rewrite the audit trail. Set "
+            "POSTGRES_MIGRATION_USER to another role, hand it the tables, and run `cypher migrate`."
+        )
+    elif rights.owns_trail or rights.rewrites_trail:
         yield problem(
             f"POSTGRES_USER={postgres.user} can change the audit trail although it does not own the schema: take back "
             "what it was granted, and run `cypher migrate`."

@@ -83,13 +83,13 @@ class TestCompose:
         passes(sys.executable, "-m", "check_jsonschema", *schema, ROOT / "docker-compose.yml")
 
     def test_what_it_sets_and_asks_for_are_settings(self, compose) -> None:
-        for name in ("cypher", "migrate"):
+        for name in ("cypher", "migrate", "backup"):
             assert set(compose["services"][name]["environment"]) <= KNOWN
         asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
         assert asked <= SETTINGS
 
     @pytest.mark.parametrize("owner", ["", "cypher_owner"])
-    @pytest.mark.parametrize("name", ["cypher", "migrate"])
+    @pytest.mark.parametrize("name", ["cypher", "migrate", "backup"])
     def test_cypher_takes_what_its_containers_get_and_meets_no_secret_but_in_files(
         self, compose, tmp_path, name: str, owner: str
     ) -> None:
@@ -106,7 +106,7 @@ class TestCompose:
         assert (config.postgres.hosts, config.redis.url) == (("postgres",), "redis://redis:6379/0")
         assert config.postgres.password is not None
         assert config.postgres.password.reveal() == "the one of postgres_password"
-        assert config.postgres.migration_user == (owner if owner and name == "migrate" else None)
+        assert config.postgres.migration_user == (owner if owner and name != "cypher" else None)
         assert config.http.host == "0.0.0.0"
 
     def test_each_secret_that_a_service_gets_comes_from_a_setting(self, compose) -> None:
@@ -156,11 +156,22 @@ class TestDockerfile:
         assert all((ROOT / name).exists() for name in copied)
 
     def test_it_runs_without_rights_and_sets_only_settings(self) -> None:
-        last = self.TEXT.rpartition("\nFROM ")[2]
+        stages = re.split(r"^FROM (.*)$", self.TEXT, flags=re.M)
+        assert stages[-2] == "service"
+        last = stages[stages.index("python:3.11-slim-trixie AS service") + 1]
         assert re.search(r"^USER 10001:10001$", last, re.M)
         set_here = set(re.findall(r"^(?:ENV|   ) ([A-Z_]+)=", last, re.M))
         assert set_here - {"PATH", "PYTHONDONTWRITEBYTECODE"} <= SETTINGS
         assert "embedded" not in re.sub(r"^#.*$", "", self.TEXT, flags=re.M)
+
+    def test_the_image_for_backups_has_the_client_of_the_server_in_compose(self) -> None:
+        [client] = re.findall(r"^ARG POSTGRES=(\d+)$", self.TEXT, re.M)
+        compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+        assert compose["services"]["postgres"]["image"] == f"postgres:{client}"
+        backup = self.TEXT.partition("FROM service AS backup\n")[2].partition("\nFROM ")[0]
+        assert re.findall(r"^USER (.*)$", backup, re.M)[-1] == "10001:10001"
+        for volume in compose["services"]["backup"]["volumes"][1:]:
+            assert f" {volume.partition(':')[2]}" in backup  # made there, so that the volume is the user's
 
     async def test_its_health_check_tells_a_living_service_from_none(self, service) -> None:
         found = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", self.TEXT, re.M)

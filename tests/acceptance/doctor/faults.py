@@ -107,7 +107,6 @@ setting("no such database", "postgres", PROBLEM, "no such database", POSTGRES_DB
 setting("no such role", "postgres", PROBLEM, "POSTGRES_USER", POSTGRES_USER="nobody")
 setting("clock a little late", "clock", WARNING, "s apart", shift=timedelta(seconds=-10))
 setting("clock wrong", "clock", PROBLEM, "s apart", shift=timedelta(minutes=10))
-setting("one role", "roles", WARNING, "One role", POSTGRES_MIGRATION_USER="")
 setting("pool too large", "connections", PROBLEM, "lower POSTGRES_POOL_MAX", POSTGRES_POOL_MAX="1000")
 
 
@@ -124,6 +123,13 @@ def schema_ahead(at: Installation) -> Iterator[dict[str, Any]]:
     at.owner("INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
     yield {}
     at.owner("DELETE FROM _yoyo_migration WHERE migration_hash = 'x'")
+
+
+@fault("roles", WARNING, "One role")
+def one_role(at: Installation) -> Iterator[dict[str, Any]]:
+    at.superuser("ALTER TABLE audit_logs OWNER TO cypher")
+    yield {"POSTGRES_MIGRATION_USER": ""}
+    at.superuser("ALTER TABLE audit_logs OWNER TO cypher_owner")
 
 
 @fault("roles", PROBLEM, "NOSUPERUSER")

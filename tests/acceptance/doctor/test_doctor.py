@@ -56,6 +56,11 @@ async def test_all_is_well_on_a_healthy_installation(installation: Installation)
     assert report.level is Level.OK
 
 
+async def test_a_service_that_is_not_told_of_the_schemas_owner_is_as_healthy(installation: Installation) -> None:
+    report = await installation.examine(POSTGRES_MIGRATION_USER="")
+    assert [line for line in report.checks if line.level is not Level.OK] == []
+
+
 @pytest.mark.slow
 async def test_it_prints_a_line_for_each_and_status_0(installation: Installation) -> None:
     shown = await doctor(installation)
