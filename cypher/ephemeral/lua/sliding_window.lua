@@ -39,11 +39,16 @@ local function trim(key, length)
 end
 
 local function record(key, names, count)
-  local hits = {}
-  for hit = 1, count do
-    hits[hit] = stamp .. string.sub(names, (hit - 1) * size + 1, hit * size)
+  if count == 1 then
+    -- By far the most; without a table it takes 1 µs less.
+    call('RPUSH', key, stamp .. string.sub(names, 1, size))
+  else
+    local hits = {}
+    for hit = 1, count do
+      hits[hit] = stamp .. string.sub(names, (hit - 1) * size + 1, hit * size)
+    end
+    call('RPUSH', key, unpack(hits))
   end
-  call('RPUSH', key, unpack(hits))
   call('PEXPIRE', key, lifetime)
 end
 
