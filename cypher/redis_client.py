@@ -33,11 +33,15 @@ REST_SECONDS = 1.0
 
 
 class Breaker:
-    """After five failures in a row nobody waits: one call a second is let through to see whether Redis is back."""
+    """After five failures in a row nobody waits: one call a second is let through to see whether Redis is back.
+
+    A connection that is lost is one failure, however many shared it: one pause of Redis keeps nobody else away.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures = 0
+        self._last: BaseException | None = None
         self._closed_until = 0.0
 
     def admit(self) -> bool:
@@ -53,8 +57,10 @@ class Breaker:
     def succeeded(self) -> None:
         self._failures = 0
 
-    def failed(self) -> None:
-        self._failures += 1
+    def failed(self, failure: BaseException) -> None:
+        """Count a failure, unless it is another one's as well."""
+        self._failures += failure is not self._last
+        self._last = failure
         self._closed_until = self._clock.monotonic() + REST_SECONDS
 
 
@@ -243,7 +249,7 @@ class RedisClient:
             answer = await call()
         # The last one is what the driver of a cluster raises for a connection that it has closed under a call.
         except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError, AttributeError) as exc:
-            self._breaker.failed()
+            self._breaker.failed(exc)
             raise RedisUnavailable from exc
         except RedisError as exc:
             # It answered, if only to refuse: no reason to keep everybody else away.

@@ -38,7 +38,8 @@ async def fail(client: RedisClient) -> float:
 
 
 async def break_open(client: RedisClient) -> None:
-    await asyncio.gather(*(fail(client) for _ in range(FAILURES)))
+    for _ in range(FAILURES):
+        await fail(client)
 
 
 async def test_commands(client: RedisClient) -> None:
@@ -130,6 +131,17 @@ async def test_failures_that_do_not_follow_each_other_do_not_open_the_breaker(
         await asyncio.gather(*(fail(client) for _ in range(FAILURES - 1)))
         server.thaw()
         assert await client.ping()
+
+
+async def test_one_lost_connection_is_one_failure_however_many_shared_it(
+    client: RedisClient, server: OwnServer
+) -> None:
+    assert await client.ping()
+    server.freeze()
+    answers = await asyncio.gather(*(client.getdel(str(n)) for n in range(2 * FAILURES)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {RedisUnavailable}
+    server.thaw()
+    assert await client.ping()
 
 
 async def test_cancelled_probe_does_not_shut_the_breaker_for_good(
