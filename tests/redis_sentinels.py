@@ -22,8 +22,8 @@ REPLICAS = 2
 
 
 @contextmanager
-def sentinels(folder: Path) -> Iterator[Servers]:
-    """Run them; `nodes` are the three that hold data."""
+def sentinels(folder: Path, lost_ms: int = LOST_MS) -> Iterator[Servers]:
+    """Run them; `nodes` are the three that hold data. Who is silent for `lost_ms` is taken for lost."""
     one, *others = free_ports(1 + REPLICAS)
     watching = free_ports(SENTINELS)
     with ExitStack() as stack:
@@ -33,7 +33,7 @@ def sentinels(folder: Path) -> Iterator[Servers]:
         servers.nodes.append(Node.start(folder, one))
         servers.nodes.extend(Node.start(folder, port, *_following(one)) for port in others)
         for port in watching:
-            stack.callback(_sentinel(folder, port, one).kill)
+            stack.callback(_sentinel(folder, port, one, lost_ms).kill)
         until(lambda: all(map(_misses_nothing, watching)))
         yield servers
 
@@ -69,7 +69,7 @@ def fail_over(url: str) -> float:
         process = redis.info("server")["process_id"]
     began = time.monotonic()
     os.kill(process, signal.SIGKILL)
-    until(lambda: old not in (named := {_primary(port) for port in watching}) and len(named) == 1)
+    until(lambda: old not in (named := {_primary(port) for port in watching}) and len(named) == 1, seconds=60)
     seconds = time.monotonic() - began
     _when_whole(watching)
     return seconds
@@ -88,12 +88,12 @@ def _following(port: int) -> tuple[str, str]:
     return ("--replicaof", f"{HOST} {port}")
 
 
-def _sentinel(folder: Path, port: int, primary: int) -> Node:
+def _sentinel(folder: Path, port: int, primary: int, lost_ms: int) -> Node:
     file = folder / f"sentinel-{port}.conf"
     file.write_text(
         f"sentinel monitor {NAME} {HOST} {primary} 2\n"
-        f"sentinel down-after-milliseconds {NAME} {LOST_MS}\n"
-        f"sentinel failover-timeout {NAME} {5 * LOST_MS}\n"
+        f"sentinel down-after-milliseconds {NAME} {lost_ms}\n"
+        f"sentinel failover-timeout {NAME} {5 * lost_ms}\n"
         f"sentinel parallel-syncs {NAME} {REPLICAS}\n"
     )
     node = Node(port, [str(file), "--sentinel", "--port", str(port), "--bind", HOST, "--dir", str(folder)])
