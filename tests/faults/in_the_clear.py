@@ -8,7 +8,7 @@ from redis import Redis
 from tests.faults.books import Books, Invariant
 from tests.faults.world import World
 from tests.own_redis import OwnServer
-from tests.redis_nodes import HOST
+from tests.redis_nodes import HOST, role
 
 TABLES = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
 
@@ -55,4 +55,4 @@ def _places(world: World) -> Iterator[tuple[str, bytes]]:
 def _servers(world: World) -> list[str]:
     if isinstance(world.redis, OwnServer):
         return [world.redis.url]
-    return [f"redis://{HOST}:{node.port}" for node in world.redis.nodes if not node.is_dead()]
+    return [f"redis://{HOST}:{node.port}" for node in world.redis.nodes if role(node) == "master"]
