@@ -165,8 +165,11 @@ class SettingsReader:
     def _read_secret(self, name: str, path: Path) -> str | None:
         try:
             value = path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, ValueError):
-            self.refuse(f"{name}_FILE names a file that cannot be read as UTF-8 text")
+        except OSError as exc:
+            self.refuse(f"{name}_FILE names a file that cannot be read ({exc.strerror})")
+            return None
+        except ValueError:
+            self.refuse(f"{name}_FILE names a file that is no UTF-8 text")
             return None
         if not value:
             self.refuse(f"{name}_FILE names an empty file")

@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 import sysconfig
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ REQUESTS = ("POST /v1/registration/finish", "POST /v1/login/finish", "GET /v1/se
 FORGED = "00-11112222333344445555666677778888-1111222233334444-01"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("opentelemetry") is None, reason="no OpenTelemetry here: pip install 'cypher[otel]'"),
+    pytest.mark.skipif(not INSTRUMENT.exists(), reason="no OpenTelemetry here: pip install 'cypher[otel]'"),
 ]
 
 

@@ -76,7 +76,10 @@ def test_secret_from_a_file(tmp_path: Path, ending: str) -> None:
 def test_secret_files_that_cannot_serve_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     missing = problems({"MASTER_ENCRYPTION_PASSWORD_FILE": str(tmp_path / "missing")})
-    assert missing == "MASTER_ENCRYPTION_PASSWORD_FILE names a file that cannot be read as UTF-8 text"
+    assert missing == "MASTER_ENCRYPTION_PASSWORD_FILE names a file that cannot be read (No such file or directory)"
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    bytes_ = problems({"MASTER_ENCRYPTION_PASSWORD_FILE": str(tmp_path / "bytes")})
+    assert bytes_ == "MASTER_ENCRYPTION_PASSWORD_FILE names a file that is no UTF-8 text"
     assert "an empty file" in problems({"MASTER_ENCRYPTION_PASSWORD_FILE": str(tmp_path / "empty")})
     both = {"MASTER_ENCRYPTION_PASSWORD": MASTER, "MASTER_ENCRYPTION_PASSWORD_FILE": str(tmp_path / "missing")}
     assert "are both set: keep one" in problems(both)

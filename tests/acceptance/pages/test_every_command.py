@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import opaque_ke_py as opaque
@@ -121,10 +122,10 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture
-def own_servers(folder: Path) -> Iterator[dict[str, str]]:
-    """Servers that run already, whose owner may make databases; yields what `.env` is to say of them."""
-    with Embedded.start(folder / "servers") as embedded:
+@contextmanager
+def running_servers(folder: Path) -> Iterator[dict[str, str]]:
+    """Run servers whose owner may make databases, and nothing is in; yields what `.env` is to say of them."""
+    with Embedded.start(folder) as embedded:
         postgres, redis = embedded.postgres(PostgresConfig()), embedded.redis(RedisConfig())
         with psycopg.connect(host=postgres.hosts[0], user="postgres", dbname="postgres", autocommit=True) as superuser:
             superuser.execute("ALTER ROLE cypher_owner CREATEDB")
@@ -137,6 +138,19 @@ def own_servers(folder: Path) -> Iterator[dict[str, str]]:
             "REDIS_PASSWORD": "",
             "AUDIT_CHECKPOINT": "checkpoints.jsonl",
         }
+
+
+@pytest.fixture
+def own_servers(folder: Path) -> Iterator[dict[str, str]]:
+    with running_servers(folder / "servers") as settings:
+        yield settings
+
+
+@pytest.fixture
+def second_servers(folder: Path) -> Iterator[dict[str, str]]:
+    """To these a backup is brought back."""
+    with running_servers(folder / "second") as settings:
+        yield settings
 
 
 async def log_in(at: Home) -> None:
@@ -183,7 +197,9 @@ def filled_in(at: Home, command: str, user_id: str) -> str:
 
 
 @pytest.mark.slow
-async def test_the_page_for_operators_from_top_to_bottom(folder: Path, own_servers: dict[str, str]) -> None:
+async def test_the_page_for_operators_from_top_to_bottom(
+    folder: Path, own_servers: dict[str, str], second_servers: dict[str, str]
+) -> None:
     with home(folder) as at:
         at.environment["PATH"] = f"{at.folder}/.venv/bin:{at.environment['PATH']}"
         elsewheres_people(at)
@@ -193,7 +209,7 @@ async def test_the_page_for_operators_from_top_to_bottom(folder: Path, own_serve
                 await run_the_tables(at, user_id)
             if command == "cypher init-db --create-db":
                 at.stop()
-                at.edit(POSTGRES_DB="cypher_again", KEY_STORE_PATH=str(at.folder / ".keys-again"))
+                at.edit(**second_servers, KEY_STORE_PATH=str(at.folder / ".keys-again"))
             if elsewhere(command):
                 continue
             type_in(at, command, filled_in(at, command, user_id))
