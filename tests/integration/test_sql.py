@@ -15,13 +15,14 @@ PACKAGE = Path(sqlfiles.__file__).parent
 
 
 @pytest.fixture
-async def connection(postgres_config):
+async def connection(unchanged_postgres_config):
+    config = unchanged_postgres_config
     connection = await asyncpg.connect(
-        host=postgres_config.hosts[0],
-        port=postgres_config.port,
-        user=postgres_config.user,
-        password=postgres_config.password and postgres_config.password.reveal(),
-        database=postgres_config.database,
+        host=config.hosts[0],
+        port=config.port,
+        user=config.user,
+        password=config.password and config.password.reveal(),
+        database=config.database,
     )
     yield connection
     await connection.close()
