@@ -28,6 +28,8 @@ T = TypeVar("T")
 SLICE = 500
 #: MGETs under way at once: while they are, more gather.
 TURNS = 2
+#: Behind a name: what is written for a moment to see when replicas have it.
+REPLICATED = "-replicated"
 FAILURES = 5
 REST_SECONDS = 1.0
 
@@ -216,12 +218,13 @@ class RedisClient:
     async def _wait(self, keys: Collection[str]) -> list[int]:
         """Return how many replicas have all that their primary has, for each primary that holds some of these names."""
         pipeline: Any = self._redis.pipeline(transaction=False)
-        primaries: list[dict[str, Any]] = [{}]
+        primaries: list[tuple[str, dict[str, Any]]] = [(next(iter(keys)), {})]
         if isinstance(self._redis, RedisCluster):
-            primaries = [{"target_nodes": node} for node in {self._redis.get_node_from_key(key) for key in keys}]
-        for primary in primaries:
-            # WAIT speaks of what a connection has seen of the primary's changes: PING sees all there are.
-            pipeline.execute_command("PING", **primary)
+            by_node = {self._redis.get_node_from_key(key): key for key in keys}
+            primaries = [(key, {"target_nodes": node}) for node, key in by_node.items()]
+        for key, primary in primaries:
+            # WAIT speaks of the last write of its own connection. Whoever has this one has all that came before it.
+            pipeline.execute_command("SET", key + REPLICATED, "", "PX", 1000, **primary)
             pipeline.execute_command("WAIT", self._replicas, self._replica_ms, **primary)
         answers: list[int] = await pipeline.execute()
         return answers[1::2]

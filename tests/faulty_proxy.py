@@ -153,7 +153,7 @@ class Heard:
 
 
 class PostgresProxy(FaultyProxy):
-    """Also loses the answer to a COMMIT: it reaches the server, and its answer nobody."""
+    """Also loses the answer to a COMMIT, by itself or in a statement: it reaches the server, and its answer nobody."""
 
     def __init__(self, server: Place) -> None:
         super().__init__(server)
@@ -198,6 +198,8 @@ class _Statements(Heard):
     connection: Connection
     rest: bytes = b""
     started: bool = field(default=False)
+    ending: set[bytes] = field(default_factory=set)  #: names of prepared statements
+    in_transaction: bool = False
 
     def passes(self, data: bytes) -> bool:
         self.rest += data
@@ -205,9 +207,24 @@ class _Statements(Heard):
             message, self.rest = self.rest[:size], self.rest[size:]
             if not self.started:
                 self.started = struct.unpack("!I", message[4:8])[0] not in ASKING
-            elif message[:1] == b"Q" and message[5:].strip(b"\0; ").upper() == b"COMMIT" and self.proxy.committing():
+            elif self._commits(message) and self.proxy.committing():
                 self.connection.loses_answer = True
         return True
+
+    def _commits(self, message: bytes) -> bool:
+        """Tell whether this is a COMMIT, or the one statement that ends a login and commits by itself."""
+        kind, (first, second, *_) = message[:1], [*message[5:].split(b"\0"), b"", b""]
+        if kind == b"P" and b"INSERT INTO user_sessions" in second:
+            self.ending.add(first)
+        if kind == b"B":  # portal, statement
+            return second in self.ending and not self.in_transaction
+        if kind != b"Q":
+            return False
+        word = first.strip(b"; ").upper()
+        self.in_transaction = word.startswith(b"BEGIN") or (
+            self.in_transaction and word not in (b"COMMIT", b"ROLLBACK")
+        )
+        return word == b"COMMIT"
 
     def _size(self) -> int | None:
         """Return the bytes of the message at the front, if it has arrived whole."""
