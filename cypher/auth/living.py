@@ -25,7 +25,7 @@ UNWRITTEN = timedelta(seconds=15)
 #: Sessions that one statement reads, and statements at once: while Redis is away sessions take no more connections than
 #: this from logins.
 LOADED_TOGETHER = 100
-LOADS = 3
+LOADS = 2
 
 
 class LivingSessions:
