@@ -25,7 +25,8 @@ WITH standing AS MATERIALIZED (
        AND NOT locked
        AND ($4::timestamptz IS NULL OR (NOT totp_enabled AND now() - $4 < INTERVAL '5 seconds'))
         ON CONFLICT (session_id) DO NOTHING
-    RETURNING session_id, user_id, authenticated_at, created_at, last_seen_at, idle_expires_at, expires_at
+    RETURNING session_id, user_id, device_id, aal, authenticated_at, created_at, last_seen_at, idle_expires_at,
+              expires_at, revoked_at, revoked_reason
 ), token AS (
     INSERT INTO refresh_tokens (token_hash, session_id, user_id, metadata, metadata_key_id)
     SELECT $17, session_id, user_id, $18, $19
@@ -50,7 +51,8 @@ WITH standing AS MATERIALIZED (
               request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
 )
 SELECT p.is_active, p.locked, p.current, p.totp_enabled, p.username, p.username_key_id,
-       s.session_id, s.authenticated_at, s.created_at, s.last_seen_at, s.idle_expires_at, s.expires_at
+       s.session_id, s.user_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at,
+       s.idle_expires_at, s.expires_at, s.revoked_at, s.revoked_reason
   FROM standing p
   LEFT JOIN s ON TRUE;
 

@@ -15,7 +15,7 @@ from cypher.postgres import Executor, Record
 from cypher.repositories.audit import SealedEntry, in_columns
 from cypher.repositories.devices import of_person
 from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
-from cypher.repositories.session_fields import OpenedSessions, SessionData
+from cypher.repositories.session_fields import OpenedSessions, SessionData, SessionFields
 from cypher.repositories.users import Standing, open_username, standing_of
 
 sql = sqlfiles.load("sessions")
@@ -250,44 +250,36 @@ class SessionRepository:
         )
 
     async def _inserted(self, row: Record, login: ProvenLogin) -> Inserted:
-        """Return what the statement says; of what was handed in it says nothing."""
+        standing = standing_of(row)
         if row["session_id"] is None:
-            return Inserted(standing=standing_of(row), session=None)
-        session = Session(
-            session_id=login.session_id,
-            user_id=login.user_id,
-            username=await open_username(self._codec, row, login.user_id),
-            user_agent=login.user_agent,
-            amr=login.amr,
+            return Inserted(standing=standing, session=None)
+        # What was sealed just now need not be opened; the name is the one that the person has by now.
+        fields = SessionFields(
+            data=SessionData(login.user_agent, login.amr),
             ip_address=login.ip_address,
-            device_id=login.device_id,
-            aal=login.aal,
-            authenticated_at=row["authenticated_at"],
-            created_at=row["created_at"],
-            last_seen_at=row["last_seen_at"],
-            idle_expires_at=row["idle_expires_at"],
-            expires_at=row["expires_at"],
-            revoked_at=None,
-            revoked_reason=None,
+            username=await open_username(self._codec, row, login.user_id),
         )
-        return Inserted(standing=standing_of(row), session=session)
+        return Inserted(standing=standing, session=_session_of(row, fields))
 
     async def _session(self, row: Record) -> Session:
-        fields = await self._opened.open(row)
-        return Session(
-            user_agent=fields.data.user_agent,
-            amr=fields.data.amr,
-            ip_address=fields.ip_address,
-            username=fields.username,
-            session_id=row["session_id"],
-            user_id=row["user_id"],
-            device_id=row["device_id"],
-            aal=row["aal"],
-            authenticated_at=row["authenticated_at"],
-            created_at=row["created_at"],
-            last_seen_at=row["last_seen_at"],
-            idle_expires_at=row["idle_expires_at"],
-            expires_at=row["expires_at"],
-            revoked_at=row["revoked_at"],
-            revoked_reason=row["revoked_reason"],
-        )
+        return _session_of(row, await self._opened.open(row))
+
+
+def _session_of(row: Record, fields: SessionFields) -> Session:
+    return Session(
+        user_agent=fields.data.user_agent,
+        amr=fields.data.amr,
+        ip_address=fields.ip_address,
+        username=fields.username,
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        device_id=row["device_id"],
+        aal=row["aal"],
+        authenticated_at=row["authenticated_at"],
+        created_at=row["created_at"],
+        last_seen_at=row["last_seen_at"],
+        idle_expires_at=row["idle_expires_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        revoked_reason=row["revoked_reason"],
+    )
