@@ -17,7 +17,7 @@ from cypher.auth.events import Event, Outcome
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.login_limits import Hits, LoginLimits
 from cypher.auth.mfa import SecondStep
-from cypher.auth.new_sessions import NewSession, NewSessions, NotAtOnce
+from cypher.auth.new_sessions import NewSession, NewSessions
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.source import Source
 from cypher.auth.types import AMR_PASSWORD, Authenticated, LoginStarted, MfaRequired
@@ -180,12 +180,9 @@ class Login:
     async def _end(self, begun: BegunLogin, source: Source) -> Authenticated | None:
         """Make the session of somebody without a device and a second factor; None where it takes more steps."""
         read_at = self._clock.now()
-        try:
-            async with self._db.connection() as repos:
-                new = await self._new.insert_at_once(repos, begun, AMR_PASSWORD, source)
-        except NotAtOnce:
-            return None
-        return await self._new.hand_over(new, read_at=read_at)
+        async with self._db.connection() as repos:
+            new = await self._new.insert_at_once(repos, begun, AMR_PASSWORD, source)
+        return await self._new.hand_over(new, read_at=read_at) if new else None
 
     async def _go_on(self, begun: BegunLogin, source: Source) -> Authenticated | MfaRequired:
         """Ask for the second factor, unless the device skips it or it was taken away meanwhile."""

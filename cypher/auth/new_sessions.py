@@ -37,10 +37,6 @@ class NewSession:
     device_token: str | None = field(repr=False)
 
 
-class NotAtOnce(Exception):
-    """Nothing was inserted, and it takes a transaction to say what comes of the login, or to make what it lacks."""
-
-
 class NewSessions:
     """Insert, commit, hand over."""
 
@@ -82,17 +78,17 @@ class NewSessions:
 
     async def insert_at_once(
         self, repos: Repositories, begun: BegunLogin, amr: tuple[str, ...], source: Source
-    ) -> NewSession:
+    ) -> NewSession | None:
         """Insert the session of somebody without a device and a second factor by one statement, without a transaction.
 
-        Raises FlowExpired, AccountDisabled or AccountLocked, and NotAtOnce, as for somebody who has a factor by now.
+        None, and nothing inserted, where it takes one, as for somebody who has a factor by now. Raises FlowExpired,
+        AccountDisabled or AccountLocked.
         """
         secret = await repos.audit_subjects.find_secret(begun.user_id)
+        if secret is None:
+            return None
         entry = Entry(device_id=None, token=None)
-        inserted = await self._insert(repos, begun, amr, source, entry, at_once=secret) if secret else None
-        if inserted is None:
-            raise NotAtOnce
-        return inserted
+        return await self._insert(repos, begun, amr, source, entry, at_once=secret)
 
     async def _insert(
         self,
