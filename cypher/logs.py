@@ -66,8 +66,6 @@ def set_up(config: LogConfig) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if config.format == "json" else HumanLines())
-    # What no line of ours shows is not looked for: a third of what a record costs, and each request has one.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logger.setLevel(config.level.upper())
     sys.excepthook = _uncaught
