@@ -93,13 +93,12 @@ async def insert_user(repos: Repositories, registered: Registered) -> tuple[UUID
     return user_id, username
 
 
-async def _insert(repos: Repositories, registered: Registered, access: AccessTokens) -> Person:
-    user_id, username = await insert_user(repos, registered)
-    session_id, refresh_token = uuid4(), new_refresh_token()
-    login = ProvenLogin(
+def login_of(user_id: UUID, session_id: UUID, credential_id: bytes, token_hash: bytes) -> ProvenLogin:
+    """Return a login of somebody, as a session is inserted by it."""
+    return ProvenLogin(
         session_id=session_id,
         user_id=user_id,
-        credential_id=registered.credential_id,
+        credential_id=credential_id,
         sessions_revoked_at=None,
         user_agent=SOURCE.user_agent,
         amr=("opaque",),
@@ -107,8 +106,14 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
         aal=1,
         idle=DAY,
         absolute=DAY,
-        token_hash=hash_token(refresh_token),
+        token_hash=token_hash,
     )
+
+
+async def _insert(repos: Repositories, registered: Registered, access: AccessTokens) -> Person:
+    user_id, username = await insert_user(repos, registered)
+    session_id, refresh_token = uuid4(), new_refresh_token()
+    login = login_of(user_id, session_id, registered.credential_id, hash_token(refresh_token))
     inserted = await repos.sessions.insert_session(login)
     assert inserted is not None
     assert inserted.session is not None

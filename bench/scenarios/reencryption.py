@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 
 from bench.bare import bare_connection
 from bench.harness import Scenario, Target
+from bench.people import login_of
 from cypher.app import Resources, reencryption
 from cypher.clock import new_bytes, new_id
 from cypher.crypto.codec import Cell
@@ -20,7 +21,6 @@ from cypher.crypto.rotation import rotate
 from cypher.maintenance.reencryption import BATCH
 from cypher.repositories import Repositories
 from cypher.repositories.refresh_tokens import TokenMetadata
-from cypher.repositories.sessions import ProvenLogin
 
 VALUES = 5000
 MOST = Target(ratio=1 / 0.8)
@@ -78,21 +78,7 @@ async def _insert_rows(open_: Resources, values: int) -> UUID:
             opaque_credential_id=credential_id,
         )
         token_hash = new_bytes(32)
-        await repos.sessions.insert_session(
-            ProvenLogin(
-                session_id=new_id(open_.clock),
-                user_id=user_id,
-                credential_id=credential_id,
-                sessions_revoked_at=None,
-                user_agent=METADATA.user_agent,
-                amr=(),
-                ip_address=METADATA.ip_address,
-                aal=1,
-                idle=DAY,
-                absolute=DAY,
-                token_hash=token_hash,
-            )
-        )
+        await repos.sessions.insert_session(login_of(user_id, new_id(open_.clock), credential_id, token_hash))
         for _ in range(values - 1):
             token_hash = await _rotate(repos, token_hash)
     return user_id
