@@ -177,10 +177,15 @@ def elsewheres_people(at: Home) -> None:
     (at.folder / "users.ndjson").write_text('{"username": "lin"}\n')
 
 
+def in_folder(at: Home, command: str) -> str:
+    """Return a command with the folders of its backups under this home."""
+    return re.sub(r"(?<= )/(?=backups|keys-backups)", f"{at.folder}/", command)
+
+
 def filled_in(at: Home, command: str, user_id: str) -> str:
     """Return a command with what its NAMEs stand for, and its folders and addresses under this home."""
     line = re.sub(r"\bNAME\b", "ada", command).replace("127.0.0.1:8090", f"127.0.0.1:{at.environment['ADMIN_PORT']}")
-    line = re.sub(r"(?<= )/(?=backups|keys-backups)", f"{at.folder}/", line)
+    line = in_folder(at, line)
     line = re.sub(r"\bFILE\b", "trail.jsonl", line)
     if command == "cypher tokens revoke ID":
         [token] = re.findall(r"[0-9a-f-]{36}(?=.*billing)", at.said["cypher tokens list"])
@@ -266,8 +271,7 @@ async def test_the_page_of_deployment_from_top_to_bottom(folder: Path, own_serve
     with home(folder) as at:
         play_docker_and_the_editor(at, own_servers)
         for command in shown(DEPLOYMENT):
-            line = re.sub(r"(?<= )/(?=backups|keys-backups)", f"{at.folder}/", command)
-            type_in(at, command, line.replace("/run/secrets", f"{at.folder}/secrets"))
+            type_in(at, command, in_folder(at, command).replace("/run/secrets", f"{at.folder}/secrets"))
             if command == ".venv/bin/cypher serve":
                 async with CypherClient(at.url) as client:
                     await client.register(f"ada-{len(at.said)}", PASSWORD)
