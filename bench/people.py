@@ -14,7 +14,7 @@ from cypher.auth.refresh_tokens import hash_token, new_refresh_token
 from cypher.auth.source import Source
 from cypher.clock import new_bytes
 from cypher.repositories import Repositories
-from cypher.repositories.sessions import ProvenLogin
+from cypher.repositories.logins import ProvenLogin
 
 PASSWORD = "correct horse battery staple"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -114,9 +114,9 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
     user_id, username = await insert_user(repos, registered)
     session_id, refresh_token = uuid4(), new_refresh_token()
     login = login_of(user_id, session_id, registered.credential_id, hash_token(refresh_token))
-    inserted = await repos.sessions.insert_session(login)
+    inserted = await repos.logins.insert_session(login)
     assert inserted is not None
-    assert inserted.session is not None
+    assert inserted.open is not None
     return Person(
         user_id=user_id,
         username=username,

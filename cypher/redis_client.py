@@ -20,7 +20,7 @@ from cypher.errors import RedisUnavailable
 from cypher.redis_pipe import Pipe, Word
 from cypher.redis_scripts import Script, script_over
 from cypher.redis_servers import CONNECTIONS, AnyRedis, ClusterMap, connect
-from cypher.shared_lookups import SharedLookups
+from cypher.shared_calls import SharedCalls
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class RedisClient:
         self._breaker = Breaker(clock)
         self._map = ClusterMap(redis) if isinstance(redis, RedisCluster) else None
         turns = TURNS_IN_CLUSTER if self._map else TURNS
-        self._values = SharedLookups(self._get_each, most=SLICE, turns=turns)
+        self._values = SharedCalls(self._get_each, most=SLICE, turns=turns)
         # Of a cluster the driver knows which server has a name.
         self._pipe = (
             None

@@ -190,6 +190,7 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
 def _new_sessions(open_: Resources, shared: _Shared) -> NewSessions:
     lives = open_.config.sessions
     return NewSessions(
+        db=open_.db,
         access=shared.access,
         living=shared.living,
         devices=shared.devices,

@@ -1,15 +1,9 @@
 -- name: find_secrets :many
 -- params: user_ids
-SELECT user_id, secret, secret_key_id
+-- With a moment at which nothing had been sealed with them: see `insert_sessions`.
+SELECT user_id, secret, secret_key_id, now() AS found_at
   FROM audit_subjects
  WHERE user_id = ANY($1::uuid[]);
-
--- name: find_secret :one
--- params: user_id
--- With the moment at which nothing had been sealed with it: see `insert_session`.
-SELECT secret, secret_key_id, clock_timestamp() AS found_at
-  FROM audit_subjects
- WHERE user_id = $1;
 
 -- name: insert_secret :execrows
 -- params: user_id, secret, secret_key_id

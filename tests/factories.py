@@ -14,8 +14,8 @@ from cypher.config import PostgresConfig
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.devices import DeviceInfo
+from cypher.repositories.logins import ProvenLogin
 from cypher.repositories.refresh_tokens import TokenMetadata
-from cypher.repositories.sessions import ProvenLogin
 from cypher.repositories.users import User
 
 CLOCK = SystemClock()
@@ -101,9 +101,9 @@ async def insert_family(
         if known is not None:
             changes = {"credential_id": known.opaque_credential_id, "sessions_revoked_at": known.sessions_revoked_at}
             login = replace(login, **changes)
-        inserted = await repos.sessions.insert_session(login)
+        inserted = await repos.logins.insert_session(login)
         assert inserted is not None
-        assert inserted.session is not None
+        assert inserted.open is not None
     return Family(owner, session_id, token)
 
 

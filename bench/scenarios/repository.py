@@ -90,9 +90,7 @@ class Mine:
             await repos.users.find_by_username(next(self._turns).username)
 
     async def session(self) -> None:
-        unremembered = SessionRepository(
-            self._run, self._open.codec, self._open.index, OpenedSessions(self._open.codec)
-        )
+        unremembered = SessionRepository(self._run, self._open.codec, OpenedSessions(self._open.codec))
         await unremembered.get_session(next(self._turns).session_id)
 
     async def known_session(self) -> None:

@@ -4,7 +4,7 @@ What changed nothing is held back for a second and counted, so that a flood of f
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from uuid import UUID
@@ -73,8 +73,7 @@ class Audit:
     async def sealed(
         self,
         repos: Repositories,
-        happenings: Sequence[Happening],
-        source: Source | None,
+        happened: Iterable[tuple[Happening, Source]],
         secrets: Mapping[UUID, bytes] | None = None,
     ) -> AsyncIterator[list[SealedEntry]]:
         """Lend sealed entries to a block with one statement that makes the change and inserts them.
@@ -84,7 +83,7 @@ class Audit:
         """
         now = self._clock.now()
         with self._refusal_told():
-            entries = [self._entry(_once(happening, source, now)) for happening in happenings]
+            entries = [self._entry(_once(happening, source, now)) for happening, source in happened]
             yield await repos.audit.seal_entries(entries, secrets or await _secrets(repos, entries))
 
     def record_failure(self, happening: Happening, source: Source | None) -> None:

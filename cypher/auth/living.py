@@ -17,7 +17,7 @@ from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.sessions import Session, TouchedSession
-from cypher.shared_lookups import SharedLookups
+from cypher.shared_calls import SharedCalls
 
 #: A use that was written down so lately stands for those since: half of what a cached document is trusted for, so that
 #: every fill of the cache writes one.
@@ -49,7 +49,7 @@ class LivingSessions:
         self._tombstone = tombstone
         self._metrics = metrics
         self._hits, self._misses, self._away = (metrics.lookups.labels(result) for result in ("hit", "miss", "away"))
-        self._loads = SharedLookups(self._touch, most=LOADED_TOGETHER, turns=LOADS)
+        self._loads = SharedCalls(self._touch, most=LOADED_TOGETHER, turns=LOADS)
 
     async def view(self, claims: AccessClaims) -> SessionView:
         """Return the session that `claims` names.

@@ -30,7 +30,7 @@ from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.repositories import Repositories
 from cypher.repositories.users import LoginRecord, OpenRecord
-from cypher.shared_lookups import SharedLookups
+from cypher.shared_calls import SharedCalls
 
 KIND = "login"
 #: Names that one statement looks for, and statements at once.
@@ -82,7 +82,7 @@ class Login:
         self._attempts = attempts
         self._devices = devices
         self._flow_lifetime = flow_lifetime
-        self._records = SharedLookups(self._find, most=FOUND_TOGETHER, turns=FINDS)
+        self._records = SharedCalls(self._find, most=FOUND_TOGETHER, turns=FINDS)
         self._fake_key = ring.first(Purpose.FAKE).secret
         self._fake_setup, self._fake_public_key = opaque.first_setup()
 
@@ -150,7 +150,7 @@ class Login:
         )
         try:
             in_steps = pending.totp_enabled or begun.has_device
-            ended = None if in_steps else await self._end(begun, source)
+            ended = None if in_steps else await self._end_at_once(begun, source)
             outcome = ended or await self._go_on(begun, source)
         except (AccountDisabled, AccountLocked) as exc:
             self._record_refusal(pending, exc.code, source)
@@ -177,11 +177,10 @@ class Login:
         )
         return known or fake
 
-    async def _end(self, begun: BegunLogin, source: Source) -> Authenticated | None:
+    async def _end_at_once(self, begun: BegunLogin, source: Source) -> Authenticated | None:
         """Make the session of somebody without a device and a second factor; None where it takes more steps."""
         read_at = self._clock.now()
-        async with self._db.connection() as repos:
-            new = await self._new.insert_at_once(repos, begun, AMR_PASSWORD, source)
+        new = await self._new.insert_at_once(begun, AMR_PASSWORD, source)
         return await self._new.hand_over(new, read_at=read_at) if new else None
 
     async def _go_on(self, begun: BegunLogin, source: Source) -> Authenticated | MfaRequired:

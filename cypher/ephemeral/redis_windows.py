@@ -12,7 +12,7 @@ from cypher.ephemeral.decisions import MEMBER, Decision, Hit
 from cypher.errors import RedisUnavailable
 from cypher.redis_client import RedisClient
 from cypher.redis_scripts import Script
-from cypher.shared_lookups import SharedLookups
+from cypher.shared_calls import SharedCalls
 
 logger = logging.getLogger("cypher.limits")
 
@@ -51,7 +51,7 @@ class RedisWindows:
         self._slide = _script(redis, "sliding_window.lua")
         self._look = _script(redis, "sliding_window_peek.lua")
         self._forget = _script(redis, "sliding_window_take_back.lua")
-        self._attempts = SharedLookups(self._decide, most=TOGETHER, turns=TURNS)
+        self._attempts = SharedCalls(self._decide, most=TOGETHER, turns=TURNS)
         # In a cluster a script takes the names of one slot only.
         self._subjects = 1 if redis.is_cluster else TOGETHER
 

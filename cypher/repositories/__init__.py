@@ -17,6 +17,7 @@ from cypher.repositories.deployment import DeploymentRepository
 from cypher.repositories.devices import DeviceRepository
 from cypher.repositories.factors import FactorRepository
 from cypher.repositories.indexed_columns import IndexedColumnsRepository
+from cypher.repositories.logins import LoginRepository
 from cypher.repositories.newcomers import NewcomerRepository
 from cypher.repositories.recovery_tokens import RecoveryTokenRepository
 from cypher.repositories.refresh_tokens import RefreshTokenRepository
@@ -64,7 +65,11 @@ class Repositories:
 
     @cached_property
     def sessions(self) -> SessionRepository:
-        return SessionRepository(self._run, self._codec, self._index, self._opened)
+        return SessionRepository(self._run, self._codec, self._opened)
+
+    @cached_property
+    def logins(self) -> LoginRepository:
+        return LoginRepository(self._run, self._codec, self._index)
 
     @cached_property
     def refresh_tokens(self) -> RefreshTokenRepository:

@@ -20,7 +20,7 @@ SECRET = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundSecret:
-    """A person's secret, and when it was asked for by the server's clock."""
+    """A person's secret, and a moment by the server's clock before it was read."""
 
     secret: bytes = field(repr=False)  #: 32 bytes
     found_at: datetime
@@ -38,25 +38,18 @@ class AuditSubjectRepository:
 
         One that does not open is left out as well: it must keep neither others from theirs nor a session from ending.
         """
+        return {user_id: found.secret for user_id, found in (await self.find_secrets_now(user_ids)).items()}
+
+    async def find_secrets_now(self, user_ids: Collection[UUID]) -> dict[UUID, FoundSecret]:
+        """Return the same secrets, each with the moment."""
         secrets = {}
         for row in await self._run.many(sql.find_secrets, list(user_ids)) if user_ids else ():
             try:
-                sealed = Sealed(row["secret"], row["secret_key_id"])
-                secrets[row["user_id"]] = await self._codec.open(sealed, _cell(row["user_id"]))
+                secret = await self._codec.open(Sealed(row["secret"], row["secret_key_id"]), _cell(row["user_id"]))
+                secrets[row["user_id"]] = FoundSecret(secret=secret, found_at=row["found_at"])
             except FieldDoesNotOpen as failure:
                 logger.error("%s does not open: what the trail says of this person opens for nobody", failure.where)
         return secrets
-
-    async def find_secret(self, user_id: UUID) -> FoundSecret | None:
-        """Return the secret of one person; None where there is none, or it does not open."""
-        row = await self._run.one(sql.find_secret, user_id)
-        if row is None:
-            return None
-        try:
-            secret = await self._codec.open(Sealed(row["secret"], row["secret_key_id"]), _cell(user_id))
-        except FieldDoesNotOpen:
-            return None
-        return FoundSecret(secret=secret, found_at=row["found_at"])
 
     async def make_secrets(self, user_ids: Collection[UUID]) -> dict[UUID, bytes]:
         """Return a secret for each of these people, made where there is none yet.

@@ -71,3 +71,8 @@ class OpenedSessions:
             ip_address=address.decode(),
             username=await open_username(self._codec, row, row["user_id"]),
         )
+
+
+async def seal_data(codec: FieldCodec, session_id: UUID, data: SessionData) -> Sealed:
+    """Seal `session_data` of a session."""
+    return await codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))

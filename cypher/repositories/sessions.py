@@ -6,22 +6,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-import msgspec
-
 from cypher import sqlfiles
-from cypher.crypto.blind_index import BlindIndex
-from cypher.crypto.codec import Cell, FieldCodec, Sealed
+from cypher.crypto.codec import FieldCodec
 from cypher.postgres import Executor, Record
-from cypher.repositories.audit import SealedEntry, in_columns
-from cypher.repositories.devices import of_person
-from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
-from cypher.repositories.session_fields import OpenedSessions, SessionData, SessionFields
-from cypher.repositories.users import Standing, open_username, standing_of
+from cypher.repositories.session_fields import OpenedSessions, SessionData, SessionFields, seal_data
 
 sql = sqlfiles.load("sessions")
-
-#: The field of the blind index of the fingerprint that a login came with.
-FINGERPRINT = "user_sessions.device_fingerprint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +36,6 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvenLogin:
-    """What is inserted as a login ends, and what must still hold then, see `Standing`."""
-
-    session_id: UUID  #: drawn as the login began: it makes one session at most
-    user_id: UUID
-    credential_id: bytes  #: 16 bytes, by which the password was proven
-    sessions_revoked_at: datetime | None
-    user_agent: str
-    amr: tuple[str, ...]
-    ip_address: str
-    aal: int
-    idle: timedelta
-    absolute: timedelta
-    device_id: UUID | None = None
-    device_fingerprint: str | None = None
-    token_hash: bytes  #: 32 bytes, of the first refresh token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inserted:
-    """What a login came to."""
-
-    standing: Standing
-    session: Session | None  #: None, and nothing was inserted, for a standing that is not good or an id that is there
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TouchedSession:
     """A living session and the ids of its tokens that were ended before their time."""
 
@@ -93,49 +56,10 @@ class SessionFilter:
 class SessionRepository:
     """The table `user_sessions`."""
 
-    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex, opened: OpenedSessions) -> None:
+    def __init__(self, run: Executor, codec: FieldCodec, opened: OpenedSessions) -> None:
         self._run = run
         self._codec = codec
-        self._index = index
         self._opened = opened
-
-    async def insert_session(
-        self, login: ProvenLogin, entries: Sequence[SealedEntry] = (), found_at: datetime | None = None
-    ) -> Inserted | None:
-        """Insert a session that begins now if its owner may log in; None when there is no such person.
-
-        With it come its first refresh token, its owner's last login, and `entries` of the trail: all or nothing.
-        Without a transaction around it `found_at` is a moment of the server's before anything of it was sealed: then
-        it is inserted only within five seconds of it, and only for somebody who has no second factor.
-        """
-        data = await self._seal_data(login.session_id, SessionData(login.user_agent, login.amr))
-        address = await self._codec.seal(
-            login.ip_address.encode(), Cell("user_sessions", "ip_address", login.session_id)
-        )
-        metadata = TokenMetadata(ip_address=login.ip_address, user_agent=login.user_agent)
-        about_token = await seal_metadata(self._codec, metadata, login.token_hash)
-        row = await self._run.one(
-            sql.insert_session,
-            login.user_id,
-            login.credential_id,
-            login.sessions_revoked_at,
-            found_at,
-            login.session_id,
-            data.ciphertext,
-            data.key_id,
-            address.ciphertext,
-            address.key_id,
-            login.aal,
-            login.idle,
-            login.absolute,
-            login.device_id,
-            *await self._seal_fingerprint(login.session_id, login.user_id, login.device_fingerprint),
-            login.token_hash,
-            about_token.ciphertext,
-            about_token.key_id,
-            *in_columns(entries),
-        )
-        return await self._inserted(row, login) if row else None
 
     async def get_session(self, session_id: UUID) -> Session | None:
         """Return a session whatever its state."""
@@ -164,7 +88,7 @@ class SessionRepository:
 
     async def set_authenticated(self, session: Session, *, amr: tuple[str, ...], aal: int) -> Session | None:
         """Renew the proof of a session; None when it is over, or was renewed since it was as it is handed in."""
-        sealed = await self._seal_data(session.session_id, SessionData(session.user_agent, amr))
+        sealed = await seal_data(self._codec, session.session_id, SessionData(session.user_agent, amr))
         authenticated_at = await self._run.value(
             sql.set_authenticated,
             session.session_id,
@@ -233,39 +157,12 @@ class SessionRepository:
         """Return the ids of everybody's sessions that ended in the last minute. Reads the whole table."""
         return [row["session_id"] for row in await self._run.many(sql.list_lately_revoked)]
 
-    async def _seal_data(self, session_id: UUID, data: SessionData) -> Sealed:
-        return await self._codec.seal(msgspec.json.encode(data), Cell("user_sessions", "session_data", session_id))
-
-    async def _seal_fingerprint(
-        self, session_id: UUID, user_id: UUID, fingerprint: str | None
-    ) -> tuple[str | None, str | None, bytes | None]:
-        if fingerprint is None:
-            return None, None, None
-        cell = Cell("user_sessions", "device_fingerprint", session_id)
-        sealed = await self._codec.seal(fingerprint.encode(), cell)
-        return (
-            sealed.ciphertext,
-            sealed.key_id,
-            self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
-        )
-
-    async def _inserted(self, row: Record, login: ProvenLogin) -> Inserted:
-        standing = standing_of(row)
-        if row["session_id"] is None:
-            return Inserted(standing=standing, session=None)
-        # What was sealed just now need not be opened; the name is the one that the person has by now.
-        fields = SessionFields(
-            data=SessionData(login.user_agent, login.amr),
-            ip_address=login.ip_address,
-            username=await open_username(self._codec, row, login.user_id),
-        )
-        return Inserted(standing=standing, session=_session_of(row, fields))
-
     async def _session(self, row: Record) -> Session:
-        return _session_of(row, await self._opened.open(row))
+        return session_of(row, await self._opened.open(row))
 
 
-def _session_of(row: Record, fields: SessionFields) -> Session:
+def session_of(row: Record, fields: SessionFields) -> Session:
+    """Return the session of a row whose sealed fields are open."""
     return Session(
         user_agent=fields.data.user_agent,
         amr=fields.data.amr,

@@ -17,7 +17,9 @@ async def insert(db, session_id, user_id, **changes) -> Session | None:
         user_id, session_id, user_agent="canary-agent", amr=("opaque", "totp"), ip_address="2001:db8::77", aal=2
     )
     async with db.transaction() as repos:
-        return (await repos.sessions.insert_session(replace(login, **changes))).session
+        assert await repos.users.hold_user(user_id)
+        inserted = await repos.logins.insert_session(replace(login, **changes))
+        return await inserted.open() if inserted.open else None
 
 
 async def touch(db, session_id, *, idle=HOUR, unwritten=timedelta(0)):
@@ -61,10 +63,10 @@ async def test_without_a_transaction_what_was_sealed_long_ago_or_goes_around_a_f
             assert await repos.factors.enable_totp(user.id, step=1)
     ((now,),) = as_owner(postgres_config, "SELECT clock_timestamp()")
     async with db.connection() as repos:
-        inserted = await repos.sessions.insert_session(
-            login_of(user.id, login), found_at=now - timedelta(seconds=seconds)
+        inserted = await repos.logins.insert_sessions(
+            [login_of(user.id, login)], found_at=now - timedelta(seconds=seconds)
         )
-    assert (inserted.session is not None) is is_made
+    assert (inserted[login].open is not None) is is_made
     assert as_owner(postgres_config, "SELECT count(*) FROM refresh_tokens") == [(int(is_made),)]
 
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "cypher"
 
 LAYERS = (
-    {"errors", "operator_errors", "clock", "metrics", "shared_lookups", "signals", "__version__"},
+    {"errors", "operator_errors", "clock", "metrics", "shared_calls", "signals", "__version__"},
     {"settings", "master_password", "config", "sqlfiles", "crypto", "logs", "spellings"},
     {
         *("postgres", "postgres_errors", "postgres_keys", "postgres_limits"),

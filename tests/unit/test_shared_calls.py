@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cypher.shared_lookups import SharedLookups
+from cypher.shared_calls import SharedCalls
 
 
 class Shelf:
@@ -30,14 +30,14 @@ async def shelf() -> Shelf:
 
 
 async def test_those_who_ask_together_are_answered_by_one_call(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
+    lookups = SharedCalls(shelf.look_up, most=10, turns=10)
     assert await asyncio.gather(*map(lookups.get, ["a", "b", "a", "missing"])) == ["A", "B", "A", None]
     assert await lookups.get("a") == "A"
     assert shelf.calls == [["a", "b", "missing"], ["a"]]
 
 
 async def test_who_comes_while_a_call_is_under_way_gets_a_later_one(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
+    lookups = SharedCalls(shelf.look_up, most=10, turns=10)
     shelf.gate.clear()
     first = asyncio.create_task(lookups.get("a"))
     while not shelf.calls:
@@ -50,13 +50,13 @@ async def test_who_comes_while_a_call_is_under_way_gets_a_later_one(shelf: Shelf
 
 
 async def test_no_call_has_more_keys_than_it_may(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=2, turns=10)
+    lookups = SharedCalls(shelf.look_up, most=2, turns=10)
     assert await asyncio.gather(*map(lookups.get, "abcde")) == list("ABCDE")
     assert shelf.calls == [["a", "b"], ["c", "d"], ["e"]]
 
 
 async def test_keys_gather_while_every_turn_is_taken(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=10, turns=1)
+    lookups = SharedCalls(shelf.look_up, most=10, turns=1)
     shelf.gate.clear()
     asking = [asyncio.create_task(lookups.get("a"))]
     for key in "bcd":
@@ -70,7 +70,7 @@ async def test_keys_gather_while_every_turn_is_taken(shelf: Shelf) -> None:
 
 
 async def test_who_gives_up_takes_nothing_from_the_others(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
+    lookups = SharedCalls(shelf.look_up, most=10, turns=10)
     shelf.gate.clear()
     first, second = [asyncio.create_task(lookups.get(key)) for key in "ab"]
     while not shelf.calls:
@@ -82,7 +82,7 @@ async def test_who_gives_up_takes_nothing_from_the_others(shelf: Shelf) -> None:
 
 
 async def test_a_failure_reaches_everybody_who_waited_and_nobody_later(shelf: Shelf) -> None:
-    lookups = SharedLookups(shelf.look_up, most=10, turns=10)
+    lookups = SharedCalls(shelf.look_up, most=10, turns=10)
     shelf.error = LookupError("away")
     failed = await asyncio.gather(*map(lookups.get, "ab"), return_exceptions=True)
     assert failed == [shelf.error, shelf.error]

@@ -1,4 +1,4 @@
-"""Asks once for all that is asked for at the same time.
+"""Does by one call what several ask for at the same time.
 
 A round trip costs nearly the same for many keys as for one: a GET takes about 60 µs of CPU, each of 64 keys in one MGET
 about 2 µs.
@@ -13,15 +13,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class SharedLookups(Generic[K, V]):
-    """Collects keys until everybody who is ready has run and a turn is free, then looks all of them up by one call."""
+class SharedCalls(Generic[K, V]):
+    """Collects keys until everybody who is ready has run and a turn is free, then makes one call for all of them."""
 
-    def __init__(self, look_up: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int) -> None:
-        """Take a look-up for `most` keys at a time, of which `turns` may go on at once.
+    def __init__(self, call: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int) -> None:
+        """Take a call for `most` keys at a time, of which `turns` may go on at once.
 
         A key that it does not answer has no value.
         """
-        self._look_up = look_up
+        self._call = call
         self._most = most
         self._turns = asyncio.Semaphore(turns)
         self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
@@ -45,7 +45,7 @@ class SharedLookups(Generic[K, V]):
         async with self._turns:
             if self._asked is batch:
                 self._asked = {}
-            return await self._look_up(list(batch))
+            return await self._call(list(batch))
 
 
 def _hand_out(batch: dict[K, list["asyncio.Future[V | None]"]], answers: "asyncio.Task[Mapping[K, V]]") -> None:

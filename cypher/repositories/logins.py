@@ -1,0 +1,140 @@
+"""What logins end with: for each a session, its first refresh token, and what the trail says of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from cypher import sqlfiles
+from cypher.crypto.blind_index import BlindIndex
+from cypher.crypto.codec import Cell, FieldCodec
+from cypher.postgres import Executor, Record
+from cypher.repositories.audit import SealedEntry, in_columns
+from cypher.repositories.devices import of_person
+from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
+from cypher.repositories.session_fields import SessionData, SessionFields, seal_data
+from cypher.repositories.sessions import Session, session_of
+from cypher.repositories.users import Standing, open_username, standing_of
+
+sql = sqlfiles.load("logins")
+
+#: After this many logins are sealed, about a millisecond, the requests of the same process have their turn.
+SLICE = 10
+#: The field of the blind index of the fingerprint that a login came with.
+FINGERPRINT = "user_sessions.device_fingerprint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenLogin:
+    """What is inserted as a login ends, and what must still hold then, see `Standing`."""
+
+    session_id: UUID  #: drawn as the login began: it makes one session at most
+    user_id: UUID
+    credential_id: bytes  #: 16 bytes, by which the password was proven
+    sessions_revoked_at: datetime | None
+    user_agent: str
+    amr: tuple[str, ...]
+    ip_address: str
+    aal: int
+    idle: timedelta
+    absolute: timedelta
+    device_id: UUID | None = None
+    device_fingerprint: str | None = None
+    token_hash: bytes  #: 32 bytes, of the first refresh token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """What a login came to."""
+
+    standing: Standing
+    #: Opens the owner's name; raises FieldDoesNotOpen. None, and nothing was inserted, for a standing that is not good
+    #: or an id that is there.
+    open: Callable[[], Awaitable[Session]] | None
+
+
+class LoginRepository:
+    """The one statement of `sql/logins.sql`."""
+
+    def __init__(self, run: Executor, codec: FieldCodec, index: BlindIndex) -> None:
+        self._run = run
+        self._codec = codec
+        self._index = index
+
+    async def insert_session(self, login: ProvenLogin, entries: Sequence[SealedEntry] = ()) -> Inserted | None:
+        """Insert a session of somebody whose row is held; None when there is no such person."""
+        return (await self.insert_sessions([login], entries)).get(login.session_id)
+
+    async def insert_sessions(
+        self, logins: Sequence[ProvenLogin], entries: Sequence[SealedEntry] = (), found_at: datetime | None = None
+    ) -> dict[UUID, Inserted]:
+        """Insert sessions that begin now, of those owners who may log in; no two may have the same id.
+
+        With each come its first refresh token, its owner's last login, and those `entries` of the trail that name it:
+        all or nothing. Left out is whose owner is not there, or is held by somebody else.
+        Without a transaction around it `found_at` is a moment of the server's before anything of it was sealed: then
+        it is inserted only within five seconds of it, and only for those who have no second factor.
+        """
+        sealed = []
+        for number, login in enumerate(logins, start=1):
+            sealed.append(await self._seal(login))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        rows = await self._run.many(sql.insert_sessions, *zip(*sealed, strict=True), found_at, *in_columns(entries))
+        by_id = {login.session_id: login for login in logins}
+        return {row["login_id"]: self._inserted(row, by_id[row["login_id"]]) for row in rows}
+
+    async def _seal(self, login: ProvenLogin) -> tuple[object, ...]:
+        """Return the row of a login, in the order of `insert_sessions`."""
+        data = await seal_data(self._codec, login.session_id, SessionData(login.user_agent, login.amr))
+        address = await self._codec.seal(
+            login.ip_address.encode(), Cell("user_sessions", "ip_address", login.session_id)
+        )
+        metadata = TokenMetadata(ip_address=login.ip_address, user_agent=login.user_agent)
+        about_token = await seal_metadata(self._codec, metadata, login.token_hash)
+        return (
+            login.user_id,
+            login.credential_id,
+            login.sessions_revoked_at,
+            login.session_id,
+            data.ciphertext,
+            data.key_id,
+            address.ciphertext,
+            address.key_id,
+            login.aal,
+            login.idle,
+            login.absolute,
+            login.device_id,
+            *await self._seal_fingerprint(login.session_id, login.user_id, login.device_fingerprint),
+            login.token_hash,
+            about_token.ciphertext,
+            about_token.key_id,
+        )
+
+    async def _seal_fingerprint(
+        self, session_id: UUID, user_id: UUID, fingerprint: str | None
+    ) -> tuple[str | None, str | None, bytes | None]:
+        if fingerprint is None:
+            return None, None, None
+        cell = Cell("user_sessions", "device_fingerprint", session_id)
+        sealed = await self._codec.seal(fingerprint.encode(), cell)
+        return (
+            sealed.ciphertext,
+            sealed.key_id,
+            self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
+        )
+
+    def _inserted(self, row: Record, login: ProvenLogin) -> Inserted:
+        is_new = row["session_id"] is not None
+        return Inserted(standing=standing_of(row), open=partial(self._new_session, row, login) if is_new else None)
+
+    async def _new_session(self, row: Record, login: ProvenLogin) -> Session:
+        # What was sealed just now need not be opened; the name is the one that the person has by now.
+        fields = SessionFields(
+            data=SessionData(login.user_agent, login.amr),
+            ip_address=login.ip_address,
+            username=await open_username(self._codec, row, login.user_id),
+        )
+        return session_of(row, fields)
