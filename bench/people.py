@@ -114,7 +114,7 @@ async def _insert(repos: Repositories, registered: Registered, access: AccessTok
     user_id, username = await insert_user(repos, registered)
     session_id, refresh_token = uuid4(), new_refresh_token()
     login = login_of(user_id, session_id, registered.credential_id, hash_token(refresh_token))
-    inserted = await repos.logins.insert_session(login)
+    inserted = await repos.logins.end_login(login)
     assert inserted is not None
     assert inserted.open is not None
     return Person(

@@ -1,4 +1,4 @@
-"""One connection that all share: commands go out as they come, and answers are handed out in their order.
+"""One connection that all share: commands go out in the order they come, and answers are handed out in it.
 
 A call of redis-py takes a connection of its own from a pool, with a time-out for each step. Who shares a connection
 waits for those before: nothing slow may be asked here.
@@ -70,15 +70,15 @@ class _Line:
         #: Who waits for an answer, and since when.
         self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._unsent: list[bytes] = []
         self._reading = self._loop.create_task(self._read())
 
     async def ask(self, command: bytes) -> object:
-        writer = self._connection._writer
-        if writer is None:
+        if self.lost:
             raise RedisConnectionError("closed")
-        # Not by the driver's own way to send, which makes a task for its time-out. Nobody has to wait until it is sent:
-        # how much is under way is bounded by who asks.
-        writer.write(command)
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(command)
         answer: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append((answer, self._loop.time()))
         if self._watch is None:
@@ -88,6 +88,15 @@ class _Line:
     async def close(self) -> None:
         self._leave(RedisConnectionError("closed"))
         await asyncio.wait([self._reading])
+
+    def _send(self) -> None:
+        """Send all that was asked in this turn of the loop: each time to send costs more than making a command."""
+        commands = b"".join(self._unsent)
+        self._unsent.clear()
+        # Not by the driver's own way to send, which makes a task for its time-out. Nobody has to wait until it is sent:
+        # how much is under way is bounded by who asks.
+        if self._connection._writer and not self.lost:
+            self._connection._writer.write(commands)
 
     async def _read(self) -> None:
         """Hand out answers until the connection ends, which it may do while nobody waits."""

@@ -19,9 +19,10 @@ from cypher.auth.living import LivingSessions
 from cypher.auth.login import Login
 from cypher.auth.login_limits import LoginLimits
 from cypher.auth.mfa import SecondStep
-from cypher.auth.new_sessions import NewSessions, SessionLimits
+from cypher.auth.new_sessions import NewSessions
 from cypher.auth.opaque import OpaqueServer
 from cypher.auth.password import PasswordChange
+from cypher.auth.proven_logins import ProvenLogins, SessionLimits
 from cypher.auth.rate_limits import RateLimits
 from cypher.auth.reauthentication import Reauthentication
 from cypher.auth.recovery import Recovery
@@ -146,12 +147,15 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
     db, audit, clock, lives = open_.db, open_.audit, open_.clock, open_.config.sessions
     attempts = LoginLimits(shared.limits)
     devices = shared.devices
-    new = _new_sessions(open_, shared)
+    limits = SessionLimits(idle=lives.idle, absolute=lives.absolute)
+    proven = ProvenLogins(db=db, audit=audit, limits=limits)
+    new = NewSessions(proven=proven, access=shared.access, living=shared.living, devices=devices, metrics=open_.metrics)
     renewals = Renewals(access=shared.access, living=shared.living, audit=audit)
     second_step = SecondStep(
         db=db,
         flows=shared.flows,
         factor=shared.factor,
+        proven=proven,
         new=new,
         renewals=renewals,
         attempts=attempts,
@@ -185,19 +189,6 @@ def _ways_in(open_: Resources, shared: _Shared) -> tuple[Login, SecondStep, Reau
         flow_lifetime=lives.login_flow,
     )
     return login, second_step, reauthentication
-
-
-def _new_sessions(open_: Resources, shared: _Shared) -> NewSessions:
-    lives = open_.config.sessions
-    return NewSessions(
-        db=open_.db,
-        access=shared.access,
-        living=shared.living,
-        devices=shared.devices,
-        audit=open_.audit,
-        limits=SessionLimits(idle=lives.idle, absolute=lives.absolute),
-        metrics=open_.metrics,
-    )
 
 
 def _password_change(open_: Resources, shared: _Shared) -> PasswordChange:

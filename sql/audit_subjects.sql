@@ -1,6 +1,6 @@
 -- name: find_secrets :many
 -- params: user_ids
--- With a moment at which nothing had been sealed with them: see `insert_sessions`.
+-- With a moment at which nothing had been sealed with them: see `end_logins`.
 SELECT user_id, secret, secret_key_id, now() AS found_at
   FROM audit_subjects
  WHERE user_id = ANY($1::uuid[]);

@@ -1,11 +1,11 @@
--- name: insert_sessions :many
--- params: user_ids, credential_ids, sessions_revoked_ats, session_ids, session_datas, session_data_key_ids, ip_addresses, ip_address_key_ids, aals, idles, absolutes, device_ids, device_fingerprints, device_fingerprint_key_ids, device_fingerprint_indexes, token_hashes, metadatas, metadata_key_ids, found_at, retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, entry_user_id, entry_session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
+-- name: end_logins :many
+-- params: user_ids, credential_ids, sessions_revoked_ats, session_ids, asks, session_datas, session_data_key_ids, ip_addresses, ip_address_key_ids, aals, idles, absolutes, device_ids, device_fingerprints, device_fingerprint_key_ids, device_fingerprint_indexes, token_hashes, metadatas, metadata_key_ids, found_at, retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, entry_user_id, entry_session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
 -- All that logins end with, each parameter an array of them: the session, its first refresh token, its owner's last
--- login, and the entries of the trail as in `insert_entries`. One statement and not five in a transaction for each:
--- round trips are most of what a login costs. A person's row is held and judged as in `lock_standing`, and comes back
--- without a session where nothing was inserted: the standing is not good, or the id is there. It was drawn as the login
--- began, so that one login makes one session. Nobody waits for another's row: one that somebody else holds does not come
--- back at all.
+-- login, and the entries of the trail as in `insert_entries`; or the entries alone, of those that ask for the second
+-- factor and go on. One statement and not five in a transaction for each: round trips are most of what a login costs.
+-- A person's row is held and judged as in `lock_standing`, and comes back without a session where nothing was inserted:
+-- the standing is not good, or the id is there. It was drawn as the login began, so that one login makes one session.
+-- Nobody waits for another's row: one that somebody else holds does not come back at all.
 -- With `found_at` no transaction tells that values were sealed lately, and nobody has looked for a second factor: both
 -- are done here. A process that was stopped in between must not write under a key that was destroyed meanwhile.
 WITH held AS MATERIALIZED (
@@ -15,19 +15,30 @@ WITH held AS MATERIALIZED (
      WHERE id = ANY($1::uuid[])
        FOR NO KEY UPDATE SKIP LOCKED
 ), login AS MATERIALIZED (
-    SELECT l.user_id, l.session_id, l.session_data, l.session_data_key_id, l.ip_address, l.ip_address_key_id, l.aal,
-           l.idle, l.absolute, l.device_id, l.device_fingerprint, l.device_fingerprint_key_id,
+    SELECT l.user_id, l.session_id, l.asks, l.session_data, l.session_data_key_id, l.ip_address, l.ip_address_key_id,
+           l.aal, l.idle, l.absolute, l.device_id, l.device_fingerprint, l.device_fingerprint_key_id,
            l.device_fingerprint_index, l.token_hash, l.metadata, l.metadata_key_id,
            h.username, h.username_key_id, h.is_active, h.totp_enabled, h.locked,
            h.opaque_credential_id IS NOT DISTINCT FROM l.credential_id
            AND h.sessions_revoked_at IS NOT DISTINCT FROM l.revoked_at AS current
-      FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
-                  $9::smallint[], $10::interval[], $11::interval[], $12::uuid[], $13::text[], $14::text[], $15::bytea[],
-                  $16::bytea[], $17::text[], $18::text[])
-        AS l (user_id, credential_id, revoked_at, session_id, session_data, session_data_key_id, ip_address,
+      FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[], $4::uuid[], $5::boolean[], $6::text[], $7::text[], $8::text[],
+                  $9::text[], $10::smallint[], $11::interval[], $12::interval[], $13::uuid[], $14::text[], $15::text[],
+                  $16::bytea[], $17::bytea[], $18::text[], $19::text[])
+        AS l (user_id, credential_id, revoked_at, session_id, asks, session_data, session_data_key_id, ip_address,
               ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id,
               device_fingerprint_index, token_hash, metadata, metadata_key_id)
       JOIN held h ON h.id = l.user_id
+), allowed AS MATERIALIZED (
+    SELECT session_id, asks
+      FROM login
+     WHERE current
+       AND is_active
+       AND NOT locked
+       AND CASE
+               WHEN asks THEN totp_enabled
+               ELSE $20::timestamptz IS NULL OR NOT totp_enabled
+           END
+       AND ($20 IS NULL OR now() - $20 < INTERVAL '5 seconds')
 ), s AS (
     INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
                                aal, idle_expires_at, expires_at, device_id, device_fingerprint,
@@ -36,10 +47,7 @@ WITH held AS MATERIALIZED (
            now() + least(idle, absolute), now() + absolute, device_id, device_fingerprint, device_fingerprint_key_id,
            device_fingerprint_index
       FROM login
-     WHERE current
-       AND is_active
-       AND NOT locked
-       AND ($19::timestamptz IS NULL OR (NOT totp_enabled AND now() - $19 < INTERVAL '5 seconds'))
+     WHERE session_id IN (SELECT allowed.session_id FROM allowed WHERE NOT allowed.asks)
         ON CONFLICT (session_id) DO NOTHING
     RETURNING session_id, user_id, device_id, aal, authenticated_at, created_at, last_seen_at, idle_expires_at,
               expires_at, revoked_at, revoked_reason
@@ -60,17 +68,18 @@ WITH held AS MATERIALIZED (
     SELECT n.retention, n.occurred_at, n.id, n.action, n.outcome, n.reason, n.severity, n.actor_type, n.actor_id,
            n.user_id, n.session_id, n.request_id, n.subject_index, n.details, n.details_key_id, n.entry_hash,
            n.entry_hash_key_id
-      FROM s
-      JOIN unnest($20::text[], $21::timestamptz[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[],
-                  $27::text[], $28::text[], $29::uuid[], $30::uuid[], $31::text[], $32::bytea[], $33::text[],
-                  $34::text[], $35::bytea[], $36::text[])
+      FROM (SELECT session_id FROM s UNION ALL SELECT session_id FROM allowed WHERE asks) AS told
+      JOIN unnest($21::text[], $22::timestamptz[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[],
+                  $28::text[], $29::text[], $30::uuid[], $31::uuid[], $32::text[], $33::bytea[], $34::text[],
+                  $35::text[], $36::bytea[], $37::text[])
         AS n (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
               request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
-        ON n.session_id = s.session_id
+        ON n.session_id = told.session_id
 )
 SELECT login.session_id AS login_id, login.is_active, login.locked, login.current, login.totp_enabled,
-       login.username, login.username_key_id,
+       login.username, login.username_key_id, coalesce(allowed.asks, FALSE) AS asked,
        s.session_id, s.user_id, s.device_id, s.aal, s.authenticated_at, s.created_at, s.last_seen_at,
        s.idle_expires_at, s.expires_at, s.revoked_at, s.revoked_reason
   FROM login
-  LEFT JOIN s ON s.session_id = login.session_id;
+  LEFT JOIN s ON s.session_id = login.session_id
+  LEFT JOIN allowed ON allowed.session_id = login.session_id;

@@ -101,7 +101,7 @@ async def insert_family(
         if known is not None:
             changes = {"credential_id": known.opaque_credential_id, "sessions_revoked_at": known.sessions_revoked_at}
             login = replace(login, **changes)
-        inserted = await repos.logins.insert_session(login)
+        inserted = await repos.logins.end_login(login)
         assert inserted is not None
         assert inserted.open is not None
     return Family(owner, session_id, token)

@@ -78,7 +78,7 @@ async def _insert_rows(open_: Resources, values: int) -> UUID:
             opaque_credential_id=credential_id,
         )
         token_hash = new_bytes(32)
-        await repos.logins.insert_session(login_of(user_id, new_id(open_.clock), credential_id, token_hash))
+        await repos.logins.end_login(login_of(user_id, new_id(open_.clock), credential_id, token_hash))
         for _ in range(values - 1):
             token_hash = await _rotate(repos, token_hash)
     return user_id

@@ -30,6 +30,9 @@ class Entry:
     token: str | None = field(repr=False)
 
 
+NO_DEVICE = Entry(device_id=None, token=None)
+
+
 class KnownDevices:
     """All but `find` runs in the transaction that ends a login, which holds the person's row."""
 

@@ -149,8 +149,7 @@ class Login:
             options=options,
         )
         try:
-            in_steps = pending.totp_enabled or begun.has_device
-            ended = None if in_steps else await self._end_at_once(begun, source)
+            ended = None if begun.has_device else await self._end_at_once(begun, source, asks=pending.totp_enabled)
             outcome = ended or await self._go_on(begun, source)
         except (AccountDisabled, AccountLocked) as exc:
             self._record_refusal(pending, exc.code, source)
@@ -177,8 +176,12 @@ class Login:
         )
         return known or fake
 
-    async def _end_at_once(self, begun: BegunLogin, source: Source) -> Authenticated | None:
-        """Make the session of somebody without a device and a second factor; None where it takes more steps."""
+    async def _end_at_once(
+        self, begun: BegunLogin, source: Source, *, asks: bool
+    ) -> Authenticated | MfaRequired | None:
+        """Make the session, or ask for the second factor, of who shows no device; None where it takes more steps."""
+        if asks:
+            return await self._second_step.ask_at_once(begun, source)
         read_at = self._clock.now()
         new = await self._new.insert_at_once(begun, AMR_PASSWORD, source)
         return await self._new.hand_over(new, read_at=read_at) if new else None

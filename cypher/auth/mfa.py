@@ -7,10 +7,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 from cypher.auth.audit import Audit, Happening
-from cypher.auth.begun import BegunLogin, require_standing, require_unfinished
+from cypher.auth.begun import BegunLogin, require_good, require_standing, require_unfinished
 from cypher.auth.events import Event, Outcome
 from cypher.auth.login_limits import LoginLimits
 from cypher.auth.new_sessions import NewSession, NewSessions
+from cypher.auth.proven_logins import Ending, ProvenLogins
 from cypher.auth.renewals import Renewals
 from cypher.auth.second_factor import Method, Presented, Refusal, SecondFactor
 from cypher.auth.source import Source
@@ -44,6 +45,7 @@ class SecondStep:
         db: Database[Repositories],
         flows: FlowStore,
         factor: SecondFactor,
+        proven: ProvenLogins,
         new: NewSessions,
         renewals: Renewals,
         attempts: LoginLimits,
@@ -56,6 +58,7 @@ class SecondStep:
         self._db = db
         self._flows = flows
         self._factor = factor
+        self._proven = proven
         self._new = new
         self._renewals = renewals
         self._attempts = attempts
@@ -67,6 +70,17 @@ class SecondStep:
         """Record that the password was right and does not do alone; call it in the transaction that found so."""
         asked = Happening(event=Event.FACTOR_ASKED, user_id=begun.user_id, session_id=begun.session_id)
         await self._audit.record(repos, asked, source)
+
+    async def ask_at_once(self, begun: BegunLogin, source: Source) -> MfaRequired | None:
+        """Record and keep it for somebody who showed no device, together with others; None where that needs more steps.
+
+        Raises FlowExpired, AccountDisabled or AccountLocked.
+        """
+        ended = await self._proven.end_at_once(Ending(begun=begun, amr=AMR_PASSWORD, source=source, asks=True))
+        if ended is None:
+            return None
+        require_good(ended.standing)
+        return await self.ask(begun) if ended.asked else None
 
     async def ask(self, begun: BegunLogin) -> MfaRequired:
         """Keep what was begun for a code to finish it; call it after the commit."""

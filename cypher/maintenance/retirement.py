@@ -2,7 +2,7 @@
 
 The proof: nothing hangs on it; it was taken from sealing for good; still nothing hangs on it. Whoever sealed with it
 before did so with a ring confirmed in the last 30 s, and inside a transaction, of which PostgreSQL ends one that does
-nothing for 5 s, or for a single statement that has no effect when 5 s have passed (`insert_sessions`). After the delay
+nothing for 5 s, or for a single statement that has no effect when 5 s have passed (`end_logins`). After the delay
 no write under this key can be on its way, not from a process that was stopped either.
 """
 

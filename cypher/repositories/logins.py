@@ -1,4 +1,4 @@
-"""What logins end with: for each a session, its first refresh token, and what the trail says of it."""
+"""What logins come to once the password is proven: a session, or the question for the second factor."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +22,8 @@ sql = sqlfiles.load("logins")
 
 #: After this many logins are sealed, about a millisecond, the requests of the same process have their turn.
 SLICE = 10
+#: Parameters of `end_logins` that only a session has.
+WIDTH = 14
 #: The field of the blind index of the fingerprint that a login came with.
 FINGERPRINT = "user_sessions.device_fingerprint"
 
@@ -31,6 +33,7 @@ class ProvenLogin:
     """What is inserted as a login ends, and what must still hold then, see `Standing`."""
 
     session_id: UUID  #: drawn as the login began: it makes one session at most
+    asks: bool = False  #: for the second factor, and makes no session yet
     user_id: UUID
     credential_id: bytes  #: 16 bytes, by which the password was proven
     sessions_revoked_at: datetime | None
@@ -46,10 +49,11 @@ class ProvenLogin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inserted:
+class Ended:
     """What a login came to."""
 
     standing: Standing
+    asked: bool  #: whether it stands in the trail that it goes on with the second factor
     #: Opens the owner's name; raises FieldDoesNotOpen. None, and nothing was inserted, for a standing that is not good
     #: or an id that is there.
     open: Callable[[], Awaitable[Session]] | None
@@ -63,42 +67,42 @@ class LoginRepository:
         self._codec = codec
         self._index = index
 
-    async def insert_session(self, login: ProvenLogin, entries: Sequence[SealedEntry] = ()) -> Inserted | None:
-        """Insert a session of somebody whose row is held; None when there is no such person."""
-        return (await self.insert_sessions([login], entries)).get(login.session_id)
+    async def end_login(self, login: ProvenLogin, entries: Sequence[SealedEntry] = ()) -> Ended | None:
+        """End the login of somebody whose row is held; None when there is no such person."""
+        return (await self.end_logins([login], entries)).get(login.session_id)
 
-    async def insert_sessions(
+    async def end_logins(
         self, logins: Sequence[ProvenLogin], entries: Sequence[SealedEntry] = (), found_at: datetime | None = None
-    ) -> dict[UUID, Inserted]:
+    ) -> dict[UUID, Ended]:
         """Insert sessions that begin now, of those owners who may log in; no two may have the same id.
 
         With each come its first refresh token, its owner's last login, and those `entries` of the trail that name it:
-        all or nothing. Left out is whose owner is not there, or is held by somebody else.
+        all or nothing. Of a login that asks, the entries alone, if its owner may log in and has a second factor.
+        Left out is whose owner is not there, or is held by somebody else.
         Without a transaction around it `found_at` is a moment of the server's before anything of it was sealed: then
-        it is inserted only within five seconds of it, and only for those who have no second factor.
+        it is done only within five seconds of it, and a session is only for those who have no second factor.
         """
         sealed = []
         for number, login in enumerate(logins, start=1):
             sealed.append(await self._seal(login))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
-        rows = await self._run.many(sql.insert_sessions, *zip(*sealed, strict=True), found_at, *in_columns(entries))
+        rows = await self._run.many(sql.end_logins, *zip(*sealed, strict=True), found_at, *in_columns(entries))
         by_id = {login.session_id: login for login in logins}
-        return {row["login_id"]: self._inserted(row, by_id[row["login_id"]]) for row in rows}
+        return {row["login_id"]: self._ended(row, by_id[row["login_id"]]) for row in rows}
 
     async def _seal(self, login: ProvenLogin) -> tuple[object, ...]:
-        """Return the row of a login, in the order of `insert_sessions`."""
+        """Return the row of a login, in the order of `end_logins`."""
+        known = (login.user_id, login.credential_id, login.sessions_revoked_at, login.session_id, login.asks)
+        return *known, *((None,) * WIDTH if login.asks else await self._seal_session(login))
+
+    async def _seal_session(self, login: ProvenLogin) -> tuple[object, ...]:
         data = await seal_data(self._codec, login.session_id, SessionData(login.user_agent, login.amr))
-        address = await self._codec.seal(
-            login.ip_address.encode(), Cell("user_sessions", "ip_address", login.session_id)
-        )
+        address_cell = Cell("user_sessions", "ip_address", login.session_id)
+        address = await self._codec.seal(login.ip_address.encode(), address_cell)
         metadata = TokenMetadata(ip_address=login.ip_address, user_agent=login.user_agent)
         about_token = await seal_metadata(self._codec, metadata, login.token_hash)
         return (
-            login.user_id,
-            login.credential_id,
-            login.sessions_revoked_at,
-            login.session_id,
             data.ciphertext,
             data.key_id,
             address.ciphertext,
@@ -126,9 +130,9 @@ class LoginRepository:
             self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
         )
 
-    def _inserted(self, row: Record, login: ProvenLogin) -> Inserted:
-        is_new = row["session_id"] is not None
-        return Inserted(standing=standing_of(row), open=partial(self._new_session, row, login) if is_new else None)
+    def _ended(self, row: Record, login: ProvenLogin) -> Ended:
+        new = None if row["session_id"] is None else partial(self._new_session, row, login)
+        return Ended(standing=standing_of(row), asked=row["asked"], open=new)
 
     async def _new_session(self, row: Record, login: ProvenLogin) -> Session:
         # What was sealed just now need not be opened; the name is the one that the person has by now.

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.acceptance.authenticator import enrol
 from tests.acceptance.person import Answer, Person
 
 MANY = 12
@@ -91,3 +92,32 @@ async def test_one_person_may_log_in_many_times_at_once(person: Person) -> None:
     answers = await finish(await prove([person] * MANY))
     assert [answer.status for answer in answers] == [200] * MANY
     assert len({answer.body["session"]["id"] for answer in answers}) == MANY
+
+
+async def test_who_has_a_second_factor_is_asked_for_it_beside_those_who_have_none(people, service) -> None:
+    (asked_id, asked), *_ = people.items()
+    login = (await asked.login()).body
+    await enrol(asked, login["access_token"], service.resources.clock)
+    told_before = len(await service.audit("auth.login.succeeded"))
+    answers = await finish(await prove(people.values()))
+    assert [answer.status for answer in answers] == [200] * MANY
+    assert [answer.body["status"] for answer in answers] == ["mfa_required"] + ["authenticated"] * (MANY - 1)
+    assert [str(entry["user_id"]) for entry in await service.audit("mfa.challenge.asked")] == [asked_id]
+    assert len(await service.audit("auth.login.succeeded")) == told_before + MANY - 1
+
+
+@pytest.mark.parametrize("enrolled_at_start", [True, False])
+async def test_a_factor_that_comes_or_goes_in_the_middle_of_a_login_counts(
+    people, service, enrolled_at_start: bool
+) -> None:
+    """What counts is what is so as the password is proven."""
+    user_id, person = next(iter(people.items()))
+    login = (await person.login()).body
+    await enrol(person, login["access_token"], service.resources.clock)
+    change = "UPDATE users SET totp_enabled = {} WHERE id = '" + user_id + "'"
+    await service.execute(change.format(enrolled_at_start))
+    proven = await prove(people.values())
+    await service.execute(change.format(not enrolled_at_start))
+    answers = await finish(proven)
+    expected = "authenticated" if enrolled_at_start else "mfa_required"
+    assert [answer.body["status"] for answer in answers] == [expected] + ["authenticated"] * (MANY - 1)

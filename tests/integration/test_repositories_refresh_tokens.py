@@ -221,8 +221,8 @@ async def test_refresh_ending_all_and_touching_at_once_never_deadlock(db, second
         async with db.transaction() as repos:
             assert await repos.users.hold_user(user_id)
             login = login_of(user_id, new_id(CLOCK), credential_id=b"x" * 16)
-            assert (await repos.logins.insert_session(login)).open is None
-            return await repos.logins.insert_session(login_of(user_id, new_id(CLOCK)))
+            assert (await repos.logins.end_login(login)).open is None
+            return await repos.logins.end_login(login_of(user_id, new_id(CLOCK)))
 
     for _ in range(15):
         family = await insert_family(db)

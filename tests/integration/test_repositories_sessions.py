@@ -18,7 +18,7 @@ async def insert(db, session_id, user_id, **changes) -> Session | None:
     )
     async with db.transaction() as repos:
         assert await repos.users.hold_user(user_id)
-        inserted = await repos.logins.insert_session(replace(login, **changes))
+        inserted = await repos.logins.end_login(replace(login, **changes))
         return await inserted.open() if inserted.open else None
 
 
@@ -63,9 +63,7 @@ async def test_without_a_transaction_what_was_sealed_long_ago_or_goes_around_a_f
             assert await repos.factors.enable_totp(user.id, step=1)
     ((now,),) = as_owner(postgres_config, "SELECT clock_timestamp()")
     async with db.connection() as repos:
-        inserted = await repos.logins.insert_sessions(
-            [login_of(user.id, login)], found_at=now - timedelta(seconds=seconds)
-        )
+        inserted = await repos.logins.end_logins([login_of(user.id, login)], found_at=now - timedelta(seconds=seconds))
     assert (inserted[login].open is not None) is is_made
     assert as_owner(postgres_config, "SELECT count(*) FROM refresh_tokens") == [(int(is_made),)]
 
