@@ -114,7 +114,7 @@ class SecondStep:
             self._count_refusal(begun, outcome.code, method)
             raise outcome
         with suppress(RedisUnavailable):  # without this it cannot finish again either: see `require_unfinished`
-            await self._flows.take(KIND, mfa_token, BegunLogin)
+            await self._flows.end(KIND, mfa_token)
         await self._attempts.take_back(begun.hits)
         if isinstance(outcome, NewSession):
             return await self._new.hand_over(outcome, read_at=read_at)

@@ -48,6 +48,10 @@ class FlowStore:
         value_id = _digest(flow_id)
         return await self._state(await self._redis.get(self._values.key(kind, value_id)), kind, value_id, state_type)
 
+    async def end(self, kind: str, flow_id: str) -> None:
+        """End a flow that was looked at before."""
+        await self._redis.delete(self._values.key(kind, _digest(flow_id)))
+
     async def _state(self, value: bytes | None, kind: str, value_id: str, state_type: type[State]) -> State | None:
         plaintext = None if value is None else await self._values.open(value, kind, value_id)
         if plaintext is None:

@@ -82,6 +82,13 @@ async def test_peeking_leaves_the_flow(stores: list[FlowStore]) -> None:
     assert await stores[1].peek("registration", flow_id, State) is None
 
 
+async def test_a_flow_that_was_looked_at_is_ended_everywhere(stores: list[FlowStore]) -> None:
+    flow_id = await stores[0].put("mfa", STATE, MINUTE)
+    assert await stores[1].peek("mfa", flow_id, State) == STATE
+    await stores[1].end("mfa", flow_id)
+    assert await stores[0].peek("mfa", flow_id, State) is None
+
+
 async def test_flow_of_one_kind_is_nothing_as_another_and_stays(stores: list[FlowStore]) -> None:
     flow_id = await stores[0].put("login", STATE, MINUTE)
     assert await stores[0].take("registration", flow_id, State) is None
