@@ -30,7 +30,7 @@ from cypher.moving import move_store as move_ring
 from cypher.operating import asked_reencryption, key_custody
 from cypher.settings import SettingsReader
 
-app = typer.Typer(no_args_is_help=True, help="The keys that seal the data.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The keys that seal the data.")
 
 NEW_PASSWORD = "NEW_MASTER_ENCRYPTION_PASSWORD"  # noqa: S105 - the name of a setting
 ROUNDS = 600_000

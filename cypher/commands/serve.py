@@ -14,19 +14,23 @@ import typer
 
 from cypher import logs, metrics, serving
 from cypher.clock import SystemClock
-from cypher.commands.running import in_a_sentence, run, servers
+from cypher.commands.migrate import migrated
+from cypher.commands.running import run, servers
+from cypher.commands.sentences import in_a_sentence
 from cypher.config import Config
 from cypher.embedded import Embedded
 from cypher.listening import require_free
 from cypher.metrics_folder import metrics_folder
-from cypher.migrate import migrate
 from cypher.settings import bracketed
 from cypher.workers import Workers, beat
+
+app = typer.Typer(add_completion=False)
 
 #: At the defaults each has up to 30 connections to PostgreSQL.
 MOST_WORKERS = 64
 
 
+@app.command()
 def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes behind one port; about one for each core.")
@@ -66,11 +70,6 @@ def _be_worker(config: Config, embedded: Embedded | None, number: int, link: soc
     metrics.share()
     with in_a_sentence(), embedded.inherited() if embedded else nullcontext():
         run(serving.serve(own, SystemClock(), partial(beat, link), link=link, is_first=is_first))
-
-
-def migrated(config: Config) -> list[str]:
-    """Bring the schema up to date; returns what was applied."""
-    return migrate(config.postgres, retention_days=config.audit.retention_days)
 
 
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:

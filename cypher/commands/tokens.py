@@ -15,7 +15,7 @@ from cypher.auth.service_tokens import Scope, ServiceTokens
 from cypher.commands.running import JsonOption, id_column, with_resources
 from cypher.errors import NotFound, OperatorError
 
-app = typer.Typer(no_args_is_help=True, help="Bearer tokens for backends and operators.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bearer tokens for backends and operators.")
 
 
 @app.command("create")

@@ -19,7 +19,7 @@ from cypher.commands.running import JsonOption, YesOption, confirm, id_column, w
 from cypher.errors import NotFound, OperatorError, ValidationFailed
 from cypher.operating import factor_reset, people
 
-app = typer.Typer(no_args_is_help=True, help="The people who log in.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The people who log in.")
 
 HOUR = timedelta(hours=1)
 
