@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from cypher.app import Resources
-from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.account import Account
 from cypher.auth.activity import Activity
@@ -33,6 +32,7 @@ from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.tokens import Tokens
 from cypher.auth.totp import issuer_of
+from cypher.auth.use_cases import Services
 from cypher.ephemeral.flows import FlowStore
 from cypher.ephemeral.rate_limiter import RateLimiter
 from cypher.ephemeral.session_cache import SessionCache
