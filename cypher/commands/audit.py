@@ -23,7 +23,7 @@ from cypher.maintenance.checkpoints import Checkpoint, read_checkpoints
 from cypher.maintenance.offline import OfflineVerification
 from cypher.maintenance.proof import export_lines
 from cypher.maintenance.verification import Verified
-from cypher.trail import audit_trail, trail_proof
+from cypher.parts import audit_trail, trail_proof
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The audit trail.")
 

@@ -14,7 +14,6 @@ import typer
 
 from cypher import logs, metrics, serving
 from cypher.clock import SystemClock
-from cypher.commands.migrate import migrated
 from cypher.commands.running import run, servers
 from cypher.commands.sentences import in_a_sentence
 from cypher.config import Config
@@ -39,7 +38,7 @@ def serve(
     """Serve until Ctrl-C; on a machine without PostgreSQL and Redis, on embedded ones."""
     with servers() as (config, embedded):
         logs.set_up(config.log)
-        applied = migrated(config) if embedded and embedded.holds_postgres else []
+        applied = _migrated(config) if embedded and embedded.holds_postgres else []
         announce = partial(print, announcement(config, embedded, applied), flush=True)
         if workers == 1:
             run(serving.serve(config, SystemClock(), announce))
@@ -70,6 +69,13 @@ def _be_worker(config: Config, embedded: Embedded | None, number: int, link: soc
     metrics.share()
     with in_a_sentence(), embedded.inherited() if embedded else nullcontext():
         run(serving.serve(own, SystemClock(), partial(beat, link), link=link, is_first=is_first))
+
+
+def _migrated(config: Config) -> list[str]:
+    # Not at the top: yoyo is a tenth of a start, and on servers of one's own the service never migrates.
+    from cypher.commands.migrate import migrated
+
+    return migrated(config)
 
 
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:

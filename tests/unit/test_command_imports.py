@@ -33,6 +33,22 @@ def test_the_list_of_commands_needs_none_of_them() -> None:
     assert not imported & {"aiohttp", "asyncpg", "cypher.app", "msgspec", "psycopg", "redis", "uvloop", "yoyo"}
 
 
+@pytest.mark.parametrize(
+    ("words", "not_needed"),
+    [
+        (("users", "list"), {"aiohttp", "jwt", "pyotp", "segno", "yoyo", "cypher.wiring"}),
+        (("keys", "status"), {"aiohttp", "jwt", "pyotp", "segno", "yoyo", "cypher.wiring"}),
+        (("audit", "tail"), {"aiohttp", "jwt", "pyotp", "segno", "yoyo", "cypher.wiring"}),
+        (("migrate",), {"aiohttp", "jwt", "pyotp", "segno", "cypher.auth.people", "cypher.web"}),
+        (("serve",), {"yoyo", "cypher.client", "cypher.doctor", "rich.progress"}),
+    ],
+)
+def test_a_command_imports_nothing_that_only_others_need(words: tuple[str, ...], not_needed: set[str]) -> None:
+    imported = imported_by(*words, "--help")
+    assert "cypher.app" in imported
+    assert not imported & not_needed
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_each_command_is_described_in_the_list_as_in_its_own_module(command) -> None:
     loaded = command.load()
