@@ -17,7 +17,8 @@ from cypher.app import Resources, reencryption, required_password, resources
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.clock import SystemClock
-from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
+from cypher.commands.running import JsonOption, run, servers, with_resources
+from cypher.commands.terminal import id_column
 from cypher.config import Config, KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, Purpose, State
 from cypher.errors import OperatorError, SettingsRefused

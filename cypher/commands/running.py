@@ -9,7 +9,6 @@ from typing import Annotated, TypeVar
 
 import typer
 import uvloop
-from rich.table import Column
 
 from cypher.app import Resources, resources
 from cypher.clock import SystemClock
@@ -67,8 +66,3 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise OperatorError(f"{question} Say --yes, or run this at a terminal.")
     typer.confirm(question, abort=True)
-
-
-def id_column() -> Column:
-    """Return a column for ids: one that was cut to the terminal could not be given to the next command."""
-    return Column("id", no_wrap=True, min_width=36)

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from cypher.app import Resources
 from cypher.auth.session_review import Revocation
-from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
+from cypher.commands.running import JsonOption, YesOption, confirm, with_resources
+from cypher.commands.terminal import id_column
 from cypher.commands.users import IdOption, WhoArgument, find_user
 from cypher.errors import OperatorError
 from cypher.operating import session_review
