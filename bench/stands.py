@@ -9,7 +9,7 @@ from bench.filling import fill
 from bench.people import People, seed
 from bench.servers import Servers
 from cypher.app import Resources, resources
-from cypher.auth import Services
+from cypher.auth.use_cases import Services
 from cypher.clock import SystemClock
 from cypher.config import PostgresConfig, load
 from cypher.wiring import build_services

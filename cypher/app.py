@@ -23,12 +23,12 @@ from cypher.maintenance.key_keeping import KeyKeeper
 from cypher.maintenance.leases import Leases
 from cypher.maintenance.reencryption import Reencryption
 from cypher.metrics import Metrics
-from cypher.migrate import pending
 from cypher.postgres import MAINTENANCE_SECONDS, Database
 from cypher.postgres_keys import PostgresKeyStore
 from cypher.redis_client import RedisClient
 from cypher.repositories import Repositories, repositories_over
 from cypher.repositories.deployment import DeploymentOnly
+from cypher.schema import pending
 
 #: Two for each re-encryption, by itself and asked for, which may take hours: one of these holds its lock. The others
 #: are for operators, and for what seals the audit trail beside them.

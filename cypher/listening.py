@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from cypher.auth import Services
+from cypher.auth.use_cases import Services
 from cypher.config import Config
 from cypher.errors import OperatorError
 from cypher.maintenance.operations import Operations

@@ -8,22 +8,16 @@ from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from yoyo import get_backend, read_migrations
 from yoyo.backends import DatabaseBackend
 from yoyo.exceptions import LockTimeout
 
 from cypher import sqlfiles
-from cypher.config import PostgresConfig, Secret
-from cypher.errors import OperatorError, PostgresUnavailable
-from cypher.sqlfiles import Query
+from cypher.config import PostgresConfig
+from cypher.errors import OperatorError
+from cypher.schema import connected, owner_of, value
 
 sql = sqlfiles.load("migrations")
-
-CONNECT_SECONDS = 5
-REMEDY = (
-    "Is it running, was `cypher init-db --all` run, and are the POSTGRES_ settings right (password, POSTGRES_SSL…)?"
-)
 
 
 def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> list[str]:
@@ -35,8 +29,8 @@ def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> lis
 
     Raises OperatorError when the owner may not do it, or PostgreSQL refuses a migration; that one is undone.
     """
-    with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
-        if not _value(connection, sql.may_create):
+    with _told(config), connected(config, as_owner=True) as connection, connection.transaction():
+        if not value(connection, sql.may_create):
             raise _no_owner(config)  # yoyo would go on without its own tables, and fail somewhere else
         connection.execute(sql.wait_for_others.sql)
         with get_backend(_uri(config)) as backend:
@@ -44,33 +38,14 @@ def migrate(config: PostgresConfig, *, retention_days: int | None = None) -> lis
             backend.break_lock()
             applied = _apply(backend)
     # Not beside yoyo's work, whose tables the rights are for; but one at a time as well: racing GRANTs fail.
-    with _told(config), _connected(config, as_owner=True) as connection, connection.transaction():
+    with _told(config), connected(config, as_owner=True) as connection, connection.transaction():
         connection.execute(sql.wait_for_others.sql)
         _make_service_group(connection, config)
         connection.execute(sql.grant_service_rights.sql)
         if retention_days is not None:
-            _value(connection, sql.set_retention_days, str(retention_days))
+            value(connection, sql.set_retention_days, str(retention_days))
         _join_service_group(connection, config)
     return applied
-
-
-def pending(config: PostgresConfig) -> list[str]:
-    """Return the migrations that a schema lacks; works with the rights of the service.
-
-    Raises PostgresUnavailable when the server cannot be reached, OperatorError when it does not show the service
-    what was applied.
-    """
-    with _connected(config, as_owner=False) as connection:
-        known = bool(_value(connection, sql.has_history))
-        try:
-            applied = {row[0] for row in connection.execute(sql.list_applied.sql)} if known else set()
-        except psycopg.errors.InsufficientPrivilege as exc:
-            raise OperatorError(
-                f"The role {config.user} may not read this database's tables. Run `cypher migrate`, which grants it."
-            ) from exc
-        except psycopg.OperationalError as exc:  # it went away in between
-            raise PostgresUnavailable from exc
-    return [migration for migration in names() if migration not in applied]
 
 
 def create_database(config: PostgresConfig) -> list[str]:
@@ -85,16 +60,16 @@ def create_database(config: PostgresConfig) -> list[str]:
         "POSTGRES_MIGRATION_USER and POSTGRES_MIGRATION_PASSWORD name it."
     )
     try:
-        with _connected(config, as_owner=True, database="postgres", remedy=remedy) as connection:
-            if not _value(connection, sql.role_exists, config.user):
+        with connected(config, as_owner=True, database="postgres", remedy=remedy) as connection:
+            if not value(connection, sql.role_exists, config.user):
                 connection.execute(_create_role(connection, config))
                 made.append(f"created role {config.user}")
-            if not _value(connection, sql.database_exists, config.database):
-                connection.execute(_text(_value(connection, sql.create_database_statement, config.database)))
+            if not value(connection, sql.database_exists, config.database):
+                connection.execute(_text(value(connection, sql.create_database_statement, config.database)))
                 made.append(f"created database {config.database}")
     except psycopg.errors.InsufficientPrivilege as exc:
         raise OperatorError(
-            f"The role {_owner(config)[0]} may not create roles and databases. Give it CREATEROLE and CREATEDB, or "
+            f"The role {owner_of(config)[0]} may not create roles and databases. Give it CREATEROLE and CREATEDB, or "
             f"have a superuser create the role {config.user} and the database {config.database}."
         ) from exc
     return made or [f"role {config.user} and database {config.database} are there"]
@@ -107,14 +82,9 @@ def _apply(backend: DatabaseBackend) -> list[str]:
     return [migration.id for migration in missing]
 
 
-def names() -> list[str]:
-    """Return every migration of this version, in order."""
-    return sorted(migration.id for migration in read_migrations(str(sqlfiles.migrations_path())))
-
-
 def _make_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:
     """Make the group that the migrations grant to where it is missing; who may not is told later."""
-    if _owner(config)[0] == config.user or _value(connection, sql.has_group):
+    if owner_of(config)[0] == config.user or value(connection, sql.has_group):
         return
     refused = (psycopg.errors.InsufficientPrivilege, psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation)
     with suppress(*refused), connection.transaction():
@@ -123,14 +93,14 @@ def _make_service_group(connection: "psycopg.Connection[tuple[object, ...]]", co
 
 def _join_service_group(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> None:
     """Make the service's role a member of the group that the migrations grant to; one role alone needs none."""
-    owner, service = _owner(config)[0], config.user
+    owner, service = owner_of(config)[0], config.user
     if owner == service:
         return
-    grant = str(_value(connection, sql.grant_statement, service))
-    if not _value(connection, sql.has_group):
+    grant = str(value(connection, sql.grant_statement, service))
+    if not value(connection, sql.has_group):
         raise _superuser_needed(owner, f"create the role cypher_service (NOLOGIN) and run: {grant}")
     try:
-        if _value(connection, sql.lacks_group, service):
+        if value(connection, sql.lacks_group, service):
             connection.execute(_text(grant))
     except psycopg.errors.InsufficientPrivilege as exc:
         raise _superuser_needed(owner, f"run: {grant}") from exc
@@ -153,7 +123,7 @@ def _told(config: PostgresConfig) -> Iterator[None]:
 
 
 def _no_owner(config: PostgresConfig) -> OperatorError:
-    owner, database = _owner(config)[0], config.database
+    owner, database = owner_of(config)[0], config.database
     return OperatorError(
         f"The role {owner} may not make or change tables in the database {database}. Have a superuser run: ALTER "
         f"DATABASE {database} OWNER TO {owner}; and hand over the tables that somebody else has made there."
@@ -170,54 +140,16 @@ def _superuser_needed(owner: str, what: str) -> OperatorError:
 def _create_role(connection: "psycopg.Connection[tuple[object, ...]]", config: PostgresConfig) -> bytes:
     password = config.password.reveal().encode() if config.password else b""
     verifier = connection.pgconn.encrypt_password(password, config.user.encode(), b"scram-sha-256")
-    return _text(_value(connection, sql.create_role_statement, config.user, verifier.decode()))
-
-
-def _value(connection: "psycopg.Connection[tuple[object, ...]]", query: Query, *args: str) -> object:
-    row = psycopg.RawCursor(connection).execute(query.sql.encode(), args).fetchone()
-    return row[0] if row else None
+    return _text(value(connection, sql.create_role_statement, config.user, verifier.decode()))
 
 
 def _text(statement: object) -> bytes:
     return str(statement).encode()
 
 
-@contextmanager
-def _connected(
-    config: PostgresConfig, *, as_owner: bool, database: str | None = None, remedy: str = REMEDY
-) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
-    user, password = _owner(config) if as_owner else (config.user, config.password)
-    try:
-        connection = psycopg.connect(
-            make_conninfo(**config.tls()),
-            host=",".join(config.hosts),
-            port=config.port,
-            user=user,
-            password=password.reveal() if password else None,
-            dbname=database or config.database,
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
-            target_session_attrs="read-write" if len(config.hosts) > 1 else "any",
-            prepare_threshold=None,  # a pool in between would meet statements that another connection has prepared
-        )
-    except psycopg.OperationalError as exc:
-        raise PostgresUnavailable(
-            f"PostgreSQL at {','.join(config.hosts)}:{config.port} does not let {user} in to the database "
-            f"{database or config.database}. {remedy}"
-        ) from exc
-    with connection:
-        yield connection
-
-
-def _owner(config: PostgresConfig) -> tuple[str, Secret | None]:
-    if config.migration_user is None:
-        return config.user, config.password
-    return config.migration_user, config.migration_password
-
-
 def _uri(config: PostgresConfig) -> str:
     """Return the owner's connection for yoyo. The host stands in the query, where a socket's folder fits as well."""
-    user, password = _owner(config)
+    user, password = owner_of(config)
     secret = f":{quote(password.reveal(), safe='')}" if password else ""
     # The database as well: yoyo does not unquote the path of a URL.
     query = {"dbname": config.database, "host": ",".join(config.hosts), "port": str(config.port), **config.tls()}

@@ -13,8 +13,7 @@ from cypher.maintenance.key_custody import KeyCustody
 from cypher.maintenance.measuring import Measuring
 from cypher.maintenance.operations import Operations
 from cypher.maintenance.retirement import Retirement
-from cypher.trail import audit_trail, trail_proof
-from cypher.wiring import health_check, living_sessions, rate_limiter
+from cypher.parts import audit_trail, health_check, living_sessions, rate_limiter, trail_proof
 
 
 def build_operations(open_: Resources) -> Operations:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from cypher.app import Resources, background_reencryption
-from cypher.auth import Services
 from cypher.auth.deliveries import Deliveries
+from cypher.auth.use_cases import Services
 from cypher.clock import Clock
 from cypher.config import Config
 from cypher.listening import Listeners, listen

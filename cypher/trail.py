@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from cypher.app import Resources
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
-from cypher.auth.trail import AuditTrail
 from cypher.checkpoint_sinks import sink_of
-from cypher.config import AuditConfig
 from cypher.errors import CypherError
 from cypher.maintenance import checkpoints, retention, sealing
 from cypher.maintenance.checkpoints import Checkpoints
 from cypher.maintenance.housekeeping import repeat
-from cypher.maintenance.proof import TrailProof
 from cypher.maintenance.retention import Retention
 from cypher.maintenance.sealing import Sealer
 
@@ -25,26 +22,6 @@ logger = logging.getLogger("cypher.audit")
 FLUSH_SECONDS = 1.0
 #: How long an instance that stops tries to leave the trail written, sealed and published.
 FINISH_SECONDS = 5.0
-
-
-#: Days that the noisy class is kept; it has no setting.
-SHORT_DAYS = 30
-
-
-def audit_trail(open_: Resources) -> AuditTrail:
-    """Wire what operators read the trail with."""
-    return AuditTrail(db=open_.upkeep, audit=open_.audit, index=open_.index)
-
-
-def trail_proof(open_: Resources) -> TrailProof:
-    """Wire what operators prove the trail with. How long it is kept is this machine's setting, not the database's."""
-    keep = keep_of(open_.config.audit)
-    return TrailProof(db=open_.upkeep, ring=open_.ring, clock=open_.clock, audit=open_.audit, keep=keep)
-
-
-def keep_of(config: AuditConfig) -> dict[str, int]:
-    """Return for how many days each class is kept, by the setting."""
-    return {"long": config.retention_days, "short": SHORT_DAYS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

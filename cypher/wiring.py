@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from cypher.app import Resources
-from cypher.auth import Services
 from cypher.auth.access_tokens import AccessTokens
 from cypher.auth.account import Account
 from cypher.auth.activity import Activity
@@ -12,7 +11,6 @@ from cypher.auth.endings import Endings
 from cypher.auth.export import Export
 from cypher.auth.factors import Factors
 from cypher.auth.freshness import Freshness
-from cypher.auth.health import HealthCheck
 from cypher.auth.incidents import Incidents
 from cypher.auth.known_devices import KnownDevices
 from cypher.auth.living import LivingSessions
@@ -34,10 +32,9 @@ from cypher.auth.service_tokens import ServiceTokens
 from cypher.auth.sessions import Sessions
 from cypher.auth.tokens import Tokens
 from cypher.auth.totp import issuer_of
+from cypher.auth.use_cases import Services
 from cypher.ephemeral.flows import FlowStore
-from cypher.ephemeral.rate_limiter import RateLimiter
-from cypher.ephemeral.session_cache import SessionCache
-from cypher.migrate import names
+from cypher.parts import health_check, living_sessions, rate_limiter
 
 
 def build_services(open_: Resources) -> Services:
@@ -212,26 +209,3 @@ def _recovery(open_: Resources, shared: _Shared) -> Recovery:
         living=shared.living,
         flow_lifetime=open_.config.sessions.login_flow,
     )
-
-
-def living_sessions(open_: Resources) -> LivingSessions:
-    """Wire what answers whether sessions live, and buries those that do not."""
-    lives = open_.config.sessions
-    return LivingSessions(
-        db=open_.db,
-        cache=SessionCache(open_.redis, open_.codec, open_.ring.epoch, open_.clock, lives.cache),
-        clock=open_.clock,
-        idle=lives.idle,
-        tombstone=max(lives.access_token, 2 * lives.cache),
-        metrics=open_.metrics,
-    )
-
-
-def health_check(open_: Resources) -> HealthCheck:
-    """Wire what says whether the service has what it needs."""
-    return HealthCheck(db=open_.db, redis=open_.redis, ring=open_.ring, migrations=frozenset(names()))
-
-
-def rate_limiter(open_: Resources) -> RateLimiter:
-    """Wire what counts attempts."""
-    return RateLimiter(open_.redis, open_.index, open_.ring.epoch, open_.clock)

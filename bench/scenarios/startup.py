@@ -13,7 +13,8 @@ from bench.servers import Servers, connected
 from bench.stands import Stand, Stands
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
-from cypher.migrate import migrate, names
+from cypher.migrate import migrate
+from cypher.schema import names
 
 #: What a service of this kind cannot do without.
 LIBRARIES = "aiohttp, asyncpg, cryptography.fernet, jwt, msgspec, opaque_ke_py, psycopg, redis.asyncio, uvloop, yoyo"

@@ -20,10 +20,11 @@ from cypher.clock import Clock
 from cypher.config import Config
 from cypher.crypto.keystore import KeyStore
 from cypher.errors import KeyStoreRefused, OperatorError
-from cypher.migrate import migrate, names
+from cypher.migrate import migrate
 from cypher.postgres import MAINTENANCE_SECONDS, Database
 from cypher.postgres_errors import QueryFailed
 from cypher.repositories.deployment import DeploymentOnly
+from cypher.schema import names
 
 FINISH = "cypher backup restore --finish"
 

@@ -23,9 +23,9 @@ from cypher.maintenance.checkpoints import Checkpoint, read_checkpoints
 from cypher.maintenance.offline import OfflineVerification
 from cypher.maintenance.proof import export_lines
 from cypher.maintenance.verification import Verified
-from cypher.trail import audit_trail, trail_proof
+from cypher.parts import audit_trail, trail_proof
 
-app = typer.Typer(no_args_is_help=True, help="The audit trail.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The audit trail.")
 
 READER = Reader()
 FOLLOW_SECONDS = 1.0

@@ -25,7 +25,7 @@ from cypher.config import Config, Secret, load
 from cypher.embedded import kept_password
 from cypher.errors import OperatorError
 
-app = typer.Typer(no_args_is_help=True, help="Backups of the database and its keys.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Backups of the database and its keys.")
 
 FromOption = Annotated[Path, typer.Option("--from", help="The directory of the dump.")]
 KeysFromOption = Annotated[

@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from cypher.canary import Marks, Place, canary
+from cypher.client import CypherClientError
 from cypher.clock import SystemClock
 from cypher.commands.running import JsonOption, run, servers
 from cypher.commands.terminal import shown
 from cypher.embedded import Embedded
 from cypher.errors import OperatorError
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command("canary")
 def look(
     also: Annotated[
         list[Path] | None,
@@ -29,7 +33,10 @@ def look(
     """
     with servers() as (config, embedded):
         files = [*(also or ()), *_files_of(embedded)]
-        places = run(canary(config, SystemClock(), files, Marks.draw()))
+        try:
+            places = run(canary(config, SystemClock(), files, Marks.draw()))
+        except CypherClientError as exc:
+            raise OperatorError(str(exc)) from exc
     if json:
         print(msgspec.json.encode({"items": places}).decode())
     else:

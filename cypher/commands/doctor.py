@@ -13,9 +13,12 @@ from cypher.commands.running import JsonOption, run
 from cypher.config import read_settings
 from cypher.doctor import Level, Line, Patient, Report, examine
 
+app = typer.Typer(add_completion=False)
+
 STYLES = {Level.OK: "green", Level.SKIPPED: "dim", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
+@app.command("doctor")
 def look(json: JsonOption = False) -> None:
     """Check settings, servers, keys and the audit trail. Writes nothing; exit status 1 if there is a problem."""
     report = run(_report(json=json))

@@ -17,9 +17,12 @@ from cypher.errors import MalformedOpaqueMessage, OperatorError
 from cypher.maintenance.importing import Imported, Importing, Refusal
 from cypher.operating import importing
 
+app = typer.Typer(add_completion=False)
+
 COLUMNS = (TextColumn("{task.description:24}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
 
 
+@app.command("import")
 def import_people(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A person in each line, as JSON.")],
     opaque_setup: Annotated[

@@ -17,7 +17,8 @@ from cypher.app import Resources, reencryption, required_password, resources
 from cypher.auth.audit import Happening
 from cypher.auth.events import Event
 from cypher.clock import SystemClock
-from cypher.commands.running import JsonOption, id_column, run, servers, with_resources
+from cypher.commands.running import JsonOption, run, servers, with_resources
+from cypher.commands.terminal import id_column
 from cypher.config import Config, KeyStoreKind, Secret
 from cypher.crypto.keyring import Algorithm, Purpose, State
 from cypher.errors import OperatorError, SettingsRefused
@@ -30,7 +31,7 @@ from cypher.moving import move_store as move_ring
 from cypher.operating import asked_reencryption, key_custody
 from cypher.settings import SettingsReader
 
-app = typer.Typer(no_args_is_help=True, help="The keys that seal the data.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The keys that seal the data.")
 
 NEW_PASSWORD = "NEW_MASTER_ENCRYPTION_PASSWORD"  # noqa: S105 - the name of a setting
 ROUNDS = 600_000

@@ -12,7 +12,7 @@ from cypher.commands.running import JsonOption, with_resources
 from cypher.config.limits import Category
 from cypher.operating import limit_review
 
-app = typer.Typer(no_args_is_help=True, help="Limits on attempts, and who has used them up.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Limits on attempts, and who has used them up.")
 
 CategoryOption = Annotated[Category, typer.Option(help="What is counted.")]
 IdentifierOption = Annotated[

@@ -5,18 +5,16 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 import uvloop
-from rich.table import Column
 
 from cypher.app import Resources, resources
-from cypher.client import CypherClientError
 from cypher.clock import SystemClock
 from cypher.config import Config, load
 from cypher.embedded import Embedded, complete
-from cypher.errors import CypherError, OperatorError
+from cypher.errors import OperatorError
 from cypher.postgres_errors import QueryFailed
 
 T = TypeVar("T")
@@ -48,34 +46,17 @@ def with_resources(act: Callable[[Resources], Awaitable[None]]) -> None:
 
 
 def run(work: Awaitable[T]) -> T:
-    """Run to the end, on the loop that the service runs on."""
+    """Run to the end, on the loop that the service runs on; what PostgreSQL refuses is an OperatorError."""
 
     async def awaited() -> T:
         return await work
 
-    return uvloop.run(awaited())
-
-
-@contextmanager
-def in_a_sentence() -> Iterator[None]:
-    """Turn what goes wrong inside the block into one sentence and an exit status."""
     try:
-        yield
-    except CypherError as exc:
-        _refuse(str(exc) or exc.message())
-    except CypherClientError as exc:
-        _refuse(str(exc))
+        return uvloop.run(awaited())
     except QueryFailed as exc:
-        _refuse(
+        raise OperatorError(
             f"PostgreSQL refuses a query ({exc}). Was this database's schema changed since `cypher migrate` made it?"
-        )
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-def _refuse(sentence: str) -> NoReturn:
-    print(f"cypher: {sentence}", file=sys.stderr)
-    raise SystemExit(1)
+        ) from exc
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -85,8 +66,3 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise OperatorError(f"{question} Say --yes, or run this at a terminal.")
     typer.confirm(question, abort=True)
-
-
-def id_column() -> Column:
-    """Return a column for ids: one that was cut to the terminal could not be given to the next command."""
-    return Column("id", no_wrap=True, min_width=36)

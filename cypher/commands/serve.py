@@ -14,19 +14,22 @@ import typer
 
 from cypher import logs, metrics, serving
 from cypher.clock import SystemClock
-from cypher.commands.running import in_a_sentence, run, servers
+from cypher.commands.running import run, servers
+from cypher.commands.sentences import in_a_sentence
 from cypher.config import Config
 from cypher.embedded import Embedded
 from cypher.listening import require_free
 from cypher.metrics_folder import metrics_folder
-from cypher.migrate import migrate
 from cypher.settings import bracketed
 from cypher.workers import Workers, beat
+
+app = typer.Typer(add_completion=False)
 
 #: At the defaults each has up to 30 connections to PostgreSQL.
 MOST_WORKERS = 64
 
 
+@app.command()
 def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes behind one port; about one for each core.")
@@ -35,7 +38,7 @@ def serve(
     """Serve until Ctrl-C; on a machine without PostgreSQL and Redis, on embedded ones."""
     with servers() as (config, embedded):
         logs.set_up(config.log)
-        applied = migrated(config) if embedded and embedded.holds_postgres else []
+        applied = _migrated(config) if embedded and embedded.holds_postgres else []
         announce = partial(print, announcement(config, embedded, applied), flush=True)
         if workers == 1:
             run(serving.serve(config, SystemClock(), announce))
@@ -68,9 +71,11 @@ def _be_worker(config: Config, embedded: Embedded | None, number: int, link: soc
         run(serving.serve(own, SystemClock(), partial(beat, link), link=link, is_first=is_first))
 
 
-def migrated(config: Config) -> list[str]:
-    """Bring the schema up to date; returns what was applied."""
-    return migrate(config.postgres, retention_days=config.audit.retention_days)
+def _migrated(config: Config) -> list[str]:
+    # Not at the top: yoyo is a tenth of a start, and on servers of one's own the service never migrates.
+    from cypher.commands.migrate import migrated
+
+    return migrated(config)
 
 
 def announcement(config: Config, embedded: Embedded | None, applied: list[str]) -> str:

@@ -10,12 +10,13 @@ from rich.table import Table
 
 from cypher.app import Resources
 from cypher.auth.session_review import Revocation
-from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
+from cypher.commands.running import JsonOption, YesOption, confirm, with_resources
+from cypher.commands.terminal import id_column
 from cypher.commands.users import IdOption, WhoArgument, find_user
 from cypher.errors import OperatorError
 from cypher.operating import session_review
 
-app = typer.Typer(no_args_is_help=True, help="The sessions of people who are logged in.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The sessions of people who are logged in.")
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 MomentOption = typer.Option(formats=MOMENTS, help="In UTC.")

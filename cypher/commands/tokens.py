@@ -12,10 +12,11 @@ from rich.table import Table
 
 from cypher.app import Resources
 from cypher.auth.service_tokens import Scope, ServiceTokens
-from cypher.commands.running import JsonOption, id_column, with_resources
+from cypher.commands.running import JsonOption, with_resources
+from cypher.commands.terminal import id_column
 from cypher.errors import NotFound, OperatorError
 
-app = typer.Typer(no_args_is_help=True, help="Bearer tokens for backends and operators.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bearer tokens for backends and operators.")
 
 
 @app.command("create")

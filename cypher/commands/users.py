@@ -15,11 +15,12 @@ from rich.table import Table
 from cypher.app import Resources
 from cypher.auth.people import LOCK, People, RecoveryToken, UserPage, UserView
 from cypher.auth.recovery_tokens import HANDED_OVER, LONGEST
-from cypher.commands.running import JsonOption, YesOption, confirm, id_column, with_resources
+from cypher.commands.running import JsonOption, YesOption, confirm, with_resources
+from cypher.commands.terminal import id_column
 from cypher.errors import NotFound, OperatorError, ValidationFailed
 from cypher.operating import factor_reset, people
 
-app = typer.Typer(no_args_is_help=True, help="The people who log in.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The people who log in.")
 
 HOUR = timedelta(hours=1)
 

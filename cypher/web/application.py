@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cypher.auth import Services
+from cypher.auth.use_cases import Services
 from cypher.config import Config
 from cypher.web.draining import Draining
 from cypher.web.keys import DOCUMENT, DRAINING, HTTP, METRICS, PAGE, REGISTRATION, SERVICES

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from cypher.auth import Services
+from cypher.auth.use_cases import Services
 from cypher.config import HttpConfig
 from cypher.maintenance.operations import Operations
 from cypher.metrics import Metrics

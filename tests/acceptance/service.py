@@ -15,8 +15,8 @@ import asyncpg
 import msgspec
 
 from cypher.app import Resources, resources
-from cypher.auth import Services
 from cypher.auth.audit import Details
+from cypher.auth.use_cases import Services
 from cypher.clock import Clock, SystemClock
 from cypher.config import Config, load
 from cypher.crypto.keyring import Purpose

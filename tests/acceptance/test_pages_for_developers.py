@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cypher.migrate import names
+from cypher.schema import names
 from tests.acceptance.test_documents import first_python
 from tests.factories import as_owner
 

@@ -190,9 +190,11 @@ async def test_a_mailer_that_fails_gets_the_same_notice_again(
 
 
 async def test_a_mailer_that_is_not_there_is_said_without_its_address(
-    serve, mailer: Mailer, caplog: pytest.LogCaptureFixture
+    serve, mailer: Mailer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # Given up at once: a service that stops gives five seconds to what it still has in hand.
+    monkeypatch.setattr("cypher.serving.Deliveries", partial(Deliveries, pauses=(0.0,)))
     person = await serve(RECOVERY_WEBHOOK="http://127.0.0.1:9/canary-in-the-url")
     await ask(person)
     async with asyncio.timeout(10):

@@ -19,11 +19,12 @@ from cypher.doctor.checks.redis import check_redis, check_redis_eviction, check_
 from cypher.doctor.examination import Check
 from cypher.embedded import postgres_binaries
 from cypher.errors import KeyStoreRefused, OperatorError, PostgresUnavailable, RedisUnavailable
-from cypher.migrate import create_database, migrate, names, pending
+from cypher.migrate import create_database, migrate
 from cypher.postgres import Database
 from cypher.postgres_keys import PostgresKeyStore
 from cypher.redis_client import RedisClient
 from cypher.repositories.deployment import DeploymentOnly
+from cypher.schema import names, pending
 from tests.acceptance.backup.steps import SILENT
 from tests.acceptance.person import Person
 from tests.acceptance.service import environment_of, start

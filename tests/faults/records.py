@@ -13,8 +13,8 @@ from cypher.config import load
 from cypher.errors import CypherError
 from cypher.maintenance.checkpoints import read_checkpoints
 from cypher.maintenance.sealing import Sealer
+from cypher.parts import trail_proof
 from cypher.repositories.sealed_columns import COLUMNS
-from cypher.trail import trail_proof
 from tests.faults.books import Books, Invariant
 from tests.faults.world import World
 

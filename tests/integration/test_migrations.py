@@ -16,7 +16,8 @@ from yoyo import get_backend, read_migrations
 from cypher import sqlfiles
 from cypher.config import Secret
 from cypher.errors import OperatorError, PostgresUnavailable
-from cypher.migrate import create_database, migrate, pending
+from cypher.migrate import create_database, migrate
+from cypher.schema import names, pending
 from tests.factories import connect_as_owner, owner_of
 
 ROOT = Path(__file__).parents[2]
@@ -258,3 +259,7 @@ def test_an_owner_who_may_not_grant_is_told_what_a_superuser_has_to_do(servers, 
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
             connection.execute(f"DROP ROLE {name}_owner")
             connection.execute(f"DROP ROLE {name}_service")
+
+
+def test_the_names_are_those_that_yoyo_reads() -> None:
+    assert names() == sorted(migration.id for migration in read_migrations(str(sqlfiles.migrations_path())))

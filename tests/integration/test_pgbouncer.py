@@ -11,8 +11,8 @@ import pytest
 from cypher import sqlfiles
 from cypher.config import PostgresConfig
 from cypher.errors import OperatorError, PostgresUnavailable
-from cypher.migrate import pending
 from cypher.postgres import Database, Executor
+from cypher.schema import pending
 from tests.postgres_topologies import PgBouncer, Postgres, pgbouncer, server, with_database
 
 pytestmark = pytest.mark.slow

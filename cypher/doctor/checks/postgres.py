@@ -8,7 +8,7 @@ from cypher.doctor.checks.addresses import postgres_elsewhere
 from cypher.doctor.findings import Away, Found, problem, warning
 from cypher.doctor.patient import Patient
 from cypher.errors import OperatorError
-from cypher.migrate import names, pending
+from cypher.schema import names, pending
 
 OLDEST = 15
 #: Beside those for requests: for upkeep, two that count uses of keys, and the key store's own.

@@ -9,7 +9,7 @@ from cypher.doctor.patient import Patient
 from cypher.errors import OperatorError
 from cypher.maintenance.checkpoints import Checkpoint, read_checkpoints
 from cypher.maintenance.verification import Verification
-from cypher.trail import keep_of
+from cypher.parts import keep_of
 
 #: Sealing takes a second or two.
 LAG, SEVERE_LAG = timedelta(minutes=1), timedelta(minutes=15)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from cypher.auth import Services
+from cypher.auth.use_cases import Services
 from cypher.config import Config
 from cypher.maintenance.operations import Operations
 from cypher.web.draining import Draining

@@ -15,7 +15,6 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-import typer
 import yaml
 from redis import ConnectionError, Redis
 
@@ -35,7 +34,7 @@ SECRETS = {
     for name in re.findall(r'read\.secret\("([A-Z_]+)"', file.read_text())
 }
 KNOWN = SETTINGS | {f"{name}_FILE" for name in SECRETS}
-COMMANDS = {*typer.main.get_group(app).commands}
+COMMANDS = {*app.commands}
 MASTER_PASSWORD = "XjxZ0aZkPq3n8VtYwB2rLc5mHd7fGsKe9uTiOoRbNyM="
 VERSION = "1.37"
 

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import typer
 import yaml
 
 from cypher.auth.events import Event
@@ -31,9 +30,9 @@ def test_every_command_is_one() -> None:
     found = [match[1].split() for match in commands if match]
     assert len(found) >= 6
     for words in found:
-        group = typer.main.get_group(app)
+        group = app
         while words and (command := group.commands.get(words[0])) is not None:
-            words, group = words[1:], command
+            words, group = words[1:], command.load() if group is app else command
             if not hasattr(group, "commands"):
                 break
         options = {option for parameter in getattr(group, "params", ()) for option in parameter.opts}

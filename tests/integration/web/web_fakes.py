@@ -10,7 +10,6 @@ from uuid import UUID
 
 from aiohttp import ClientSession, web
 
-from cypher.auth import Services
 from cypher.auth.account import AccountView
 from cypher.auth.begun import LoginOptions
 from cypher.auth.entries import ActorView, EntryPage, EntryView
@@ -34,6 +33,7 @@ from cypher.auth.types import (
     TotpEnrolment,
     Validated,
 )
+from cypher.auth.use_cases import Services
 from cypher.config import (
     AuditConfig,
     Config,

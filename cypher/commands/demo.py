@@ -1,0 +1,28 @@
+"""`cypher demo`: the product in ten seconds."""
+
+from typing import Annotated
+
+import typer
+
+from cypher.app import Resources
+from cypher.client import CypherClientError
+from cypher.commands.running import with_resources
+from cypher.demo import demo as run_demo
+from cypher.errors import OperatorError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def demo(
+    url: Annotated[str | None, typer.Option(help="Where the service runs; default: PUBLIC_ORIGIN.")] = None,
+) -> None:
+    """Show on a running service what a person sees, and what a thief of the database would see."""
+
+    async def show(open_: Resources) -> None:
+        try:
+            await run_demo(url or open_.config.http.public_origin, open_)
+        except CypherClientError as exc:
+            raise OperatorError(str(exc)) from exc
+
+    with_resources(show)
