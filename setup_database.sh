@@ -39,6 +39,11 @@ compose() {
     if docker compose version > /dev/null 2>&1; then docker compose "$@"; else docker-compose "$@"; fi
 }
 
+# The first version of Compose cannot read docker-compose.yml.
+has_compose() {
+    case $(compose version --short 2> /dev/null) in "" | 1.*) return 1 ;; esac
+}
+
 # answers HOST PORT HEX: whether a server there says anything to these bytes. That a port is open says nothing:
 # Docker opens it before the server does.
 answers() {
@@ -94,8 +99,8 @@ redis_host=$(setting REDIS_HOST) redis_port=$(setting REDIS_PORT)
 ours=
 if is_here "$postgres_host" && ! postgres_answers; then ours=postgres; fi
 if is_here "$redis_host" && ! redis_answers; then ours="$ours redis"; fi
-if [ -n "$ours" ] && ! compose version > /dev/null 2>&1; then
-    fail "Nothing answers for ${ours# } where .env says, and there is no Docker Compose to start it." \
+if [ -n "$ours" ] && ! has_compose; then
+    fail "Nothing answers for ${ours# } where .env says, and there is no Docker Compose 2 to start it." \
         "Start the servers, or name others in .env."
 fi
 

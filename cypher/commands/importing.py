@@ -1,5 +1,6 @@
 """`cypher import`: people from another system, with their passwords, without anybody's knowing them."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -50,7 +51,9 @@ def import_people(
 
 async def _run(work: Importing, lines: Iterable[bytes], size: int, setup_id: str | None, *, dry_run: bool) -> None:
     console = Console(stderr=True)
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar:
+    # Refusals stand above the bar where both are on a terminal; a file or a pipe gets them past it.
+    shared = sys.stdout.isatty()
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal, redirect_stdout=shared) as bar:
         task = bar.add_task("", total=size)
         work.report = lambda now: bar.update(task, completed=now.bytes, description=f"{now.imported:,} people")
         done = await work.run(lines, setup_id, dry_run=dry_run)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,7 +134,7 @@ class Service:
         dump = await asyncio.create_subprocess_exec(
             str(postgres_binaries() / "pg_dump"),
             *("-h", dsn["host"], "-p", str(dsn["port"]), "-U", dsn["user"], "-d", dsn["database"]),
-            stdout=asyncio.subprocess.PIPE,
+            stdout=PIPE,
             env=environment,
         )
         written, _ = await dump.communicate()
@@ -218,12 +219,12 @@ def free_port() -> int:
         return port
 
 
-async def spawn(environment: dict[str, str], *command: str) -> asyncio.subprocess.Process:
+async def spawn(environment: dict[str, str], *command: str, stderr: int = PIPE) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
         cwd=environment.get("TEST_FOLDER", str(ROOT)),
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=stderr,
     )

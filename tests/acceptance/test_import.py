@@ -1,7 +1,11 @@
 """`cypher import`: who comes from another system logs in with the password and the authenticator of there."""
 
+import asyncio
 import base64
 import json
+import os
+import pty
+import re
 import secrets
 
 import opaque_ke_py as opaque
@@ -10,6 +14,7 @@ import pytest
 
 from tests.acceptance.authenticator import prove
 from tests.acceptance.person import Person, b64
+from tests.acceptance.service import spawn
 from tests.factories import as_owner
 
 pytestmark = pytest.mark.slow
@@ -170,6 +175,39 @@ async def test_what_is_refused_is_told_by_line_and_reason_and_never_by_value(
     assert counts.startswith("1 people ")
     assert sentence == "cypher: 13 of 15 lines were refused; standard output says which and why."
     assert as_owner(service.config.postgres, "SELECT count(*) FROM users") == [(1 if options else 2,)]
+
+
+async def test_on_a_terminal_a_bar_shows_how_far_it_is(service, elsewhere, tmp_path) -> None:
+    """It goes by the bytes of the file. What is refused still goes to standard output, which may be a file."""
+    file, setup = tmp_path / "users.ndjson", tmp_path / "setup"
+    setup.write_bytes(elsewhere.setup.to_bytes())
+    record = elsewhere.record("somebody", b"x")
+    people = (f'{{"username": "person-{number}", "opaque_record": "{record}"}}\n' for number in range(1200))
+    file.write_text("".join(["not json\n", *people]))
+    terminal, end = pty.openpty()
+    environment = {**service.environment, "TEST_FOLDER": str(tmp_path), "COLUMNS": "100", "TERM": "xterm"}
+    process = await spawn(environment, "-m", "cypher", "import", str(file), "--opaque-setup", str(setup), stderr=end)
+    os.close(end)
+    shown, (refused, _) = await asyncio.gather(asyncio.to_thread(read_to_the_end, terminal), process.communicate())
+    assert json.loads(refused) == {"line": 1, "field": "", "reason": "bad_json"}
+    counted = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) people [^\r\n]*/", shown)]
+    assert counted == sorted(counted)
+    assert counted[-1] == 1200
+    size = f"{file.stat().st_size / 1000:.1f}"
+    assert f"{size}/{size} kB" in shown
+    assert "1,200 people were taken over, 0 were there already." in shown
+    assert "bad_json" not in shown
+
+
+def read_to_the_end(terminal: int) -> str:
+    """Take all that is written to a terminal, without colours, until nobody has it open."""
+    taken = b""
+    try:
+        while some := os.read(terminal, 65536):
+            taken += some
+    except OSError:  # how a terminal says that it was closed
+        os.close(terminal)
+    return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", taken.decode())
 
 
 async def test_a_setup_is_kept_once_and_only_where_it_is_one(service, run_cli, elsewhere, imported, tmp_path) -> None:

@@ -18,6 +18,11 @@ async def check_public_origin(at: Patient) -> Found:
             f"PUBLIC_ORIGIN is {at.config.http.public_origin}: tokens cross the wire as they are. Put a proxy that "
             "ends TLS in front, and set PUBLIC_ORIGIN to its https:// address."
         )
+    elif origin.scheme == "http" and not is_loopback(at.config.http.host):
+        yield warning(
+            f"PUBLIC_ORIGIN is for this machine only, and HOST={at.config.http.host} lets other machines in without "
+            "TLS: set HOST=127.0.0.1. In a container it has to be so, and the port is published on 127.0.0.1 only."
+        )
 
 
 async def check_proxies(at: Patient) -> Found:

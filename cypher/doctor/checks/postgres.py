@@ -96,8 +96,9 @@ async def check_roles(at: Patient) -> Found:
     is_one_role = rights.owns_trail and postgres.migration_user in (None, postgres.user)
     if rights.is_superuser:
         yield problem(
-            f"POSTGRES_USER={postgres.user} is a superuser: run ALTER ROLE {postgres.user} NOSUPERUSER, or name "
-            "another role, made by `cypher init-db`."
+            f"POSTGRES_USER={postgres.user} is a superuser: run ALTER ROLE {postgres.user} NOSUPERUSER. Where that is "
+            "refused, since PostgreSQL was made with this role, name the role as POSTGRES_MIGRATION_USER and a new one "
+            "as POSTGRES_USER, and run `cypher init-db --all`."
         )
     elif is_one_role:
         yield warning(

@@ -141,6 +141,19 @@ class TestCompose:
                 process.terminate()
         assert process.returncode == 0
 
+    @pytest.mark.parametrize("secret", [None, ""])
+    def test_redis_does_not_start_without_a_password(self, compose, tmp_path, secret: str | None) -> None:
+        """Such as one in a file that its user cannot read."""
+        if secret is not None:
+            (tmp_path / "redis_password").write_text(secret)
+        (tmp_path / "redis-server").symlink_to("/bin/true")
+        shell, options, script = compose["services"]["redis"]["command"]
+        script = script.replace("$$", "$").replace("/run/secrets", str(tmp_path))
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run([shell, options, script], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert done.stderr
+
 
 class TestDockerfile:
     TEXT = (ROOT / "Dockerfile").read_text()

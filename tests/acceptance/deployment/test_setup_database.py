@@ -35,7 +35,7 @@ import os, subprocess, sys
 with open({log!r}, "a") as log:
     print(*sys.argv[1:], file=log)
 if sys.argv[1:3] != ["compose", "up"]:
-    sys.exit(0)
+    sys.exit(print("2.26.1"))
 quiet = subprocess.DEVNULL  # else whoever reads our output waits for theirs
 for port, socket in {forwarded!r}:
     subprocess.Popen([{python!r}, {carrier!r}, str(port), socket], start_new_session=True, stdout=quiet, stderr=quiet)
@@ -197,3 +197,14 @@ def test_what_is_missing_is_said_and_nothing_is_changed(home: Path, env: str | N
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert env is None or (home / ".env").read_text() == env
+
+
+def test_a_compose_that_cannot_read_the_file_is_none(home: Path) -> None:
+    without_docker(home)
+    old = home.parent / "bin" / "docker-compose"
+    old.write_text("#!/bin/sh\n[ $1 = version ] && echo 1.29.2\n")
+    (home / ".env").write_text(env := f"POSTGRES_HOST=localhost\nPOSTGRES_PORT={free_port()}\nREDIS_HOST=db.invalid\n")
+    done = set_up(home)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no Docker Compose 2" in done.stderr
+    assert (home / ".env").read_text() == env

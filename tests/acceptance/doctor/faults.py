@@ -91,6 +91,8 @@ def open_env_file(at: Installation) -> Iterator[dict[str, Any]]:
 
 setting("origin without TLS", "public_origin", PROBLEM, "tokens cross the wire", PUBLIC_ORIGIN="http://login.example")
 setting("everybody reaches it", "public_origin", PROBLEM, "tokens cross the wire", HOST="0.0.0.0")
+setting("more reach it than should", "public_origin", WARNING, "lets other machines in", HOST="0.0.0.0",
+        PUBLIC_ORIGIN="http://localhost:8080")  # fmt: skip
 setting("unknown proxy", "proxies", PROBLEM, "TRUSTED_PROXIES is empty", PUBLIC_ORIGIN="https://login.example")
 setting("anybody is a proxy", "proxies", PROBLEM, "0.0.0.0/0", TRUSTED_PROXIES="0.0.0.0/0")
 setting("past the proxy", "proxies", WARNING, "HOST=127.0.0.1", HOST="0.0.0.0", TRUSTED_PROXIES="127.0.0.1",
