@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from cypher.clock import Clock
+from tests.acceptance.forks import run_forked
 from tests.acceptance.person import Person
 from tests.acceptance.service import Service, StartService, environment_of, free_port, spawn, start
 from tests.contract import watched_client
@@ -68,10 +70,7 @@ def run_cli(tmp_path: Path) -> Callable[..., Awaitable[CompletedProcess[str]]]:
     """Run `cypher ARGUMENTS` with a service's settings, in a folder without an .env."""
 
     async def run(service: Service, *arguments: str) -> CompletedProcess[str]:
-        environment = {**service.environment, "TEST_FOLDER": str(tmp_path)}
-        process = await spawn(environment, "-m", "cypher", *arguments)
-        out, err = await process.communicate()
-        return CompletedProcess(arguments, process.returncode or 0, out.decode(), err.decode())
+        return await run_forked({"PATH": os.environ["PATH"], **service.environment}, tmp_path, *arguments)
 
     return run
 
