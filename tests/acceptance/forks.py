@@ -1,6 +1,6 @@
 """`cypher ARGUMENTS` in a process of its own that need not import anything anew, which takes most of a second.
 
-It is forked from one that has imported all and done nothing else: what a command does, prints and ends with is the same.
+It is forked from one that has imported all and done nothing else: what a command does, says and returns is the same.
 """
 
 import asyncio
