@@ -205,7 +205,7 @@ def test_a_taken_port_is_said_in_one_sentence_and_nothing_stays(folder: Path) ->
 async def test_it_works_as_an_ordinary_user(folder: Path, start_run: StartRun) -> None:
     uid = pwd.getpwnam("daemon").pw_uid
     os.chown(folder, uid, uid)
-    run = start_run(folder, python_of_others(uid, "cypher.cli"), uid)
+    run = start_run(folder, python_of_others(uid, "cypher.serving"), uid)
     await register(run.url, "ada")
     await log_in(run.url, "ada")
     assert {(folder / ".cypher" / name).stat().st_uid for name in ("keys", "postgres", "valkey")} == {uid}
