@@ -26,6 +26,7 @@ from redis import Redis
 from cypher.clock import SystemClock
 from cypher.config import PostgresConfig, RedisConfig, Secret, load
 from cypher.embedded import Embedded
+from tests.memory import in_memory
 
 #: The folder of this run; the controller makes it, workers inherit it.
 RUN = "CYPHER_TEST_RUN"
@@ -34,7 +35,7 @@ MASTER_PASSWORD = "a master password for tests, long enough"
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        os.environ[RUN] = tempfile.mkdtemp(prefix="cypher-test-")
+        os.environ[RUN] = tempfile.mkdtemp(prefix="cypher-test-", dir=in_memory())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

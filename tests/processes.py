@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from tests.memory import in_memory
+
 ROOT = Path(__file__).parents[1]
 #: Cypher and its libraries for a Python without them.
 LIBRARIES = f"{ROOT}:{sysconfig.get_path('purelib')}"
@@ -56,9 +58,9 @@ def as_in_a_terminal() -> None:
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
+def private_folder(*, on_disk: bool = False) -> Iterator[Path]:
     """Lend a folder with a short name, outside of pytest's own, whose modes pytest resets; kill who lives in it."""
-    folder = Path(tempfile.mkdtemp(prefix="ce-"))
+    folder = Path(tempfile.mkdtemp(prefix="ce-", dir=None if on_disk else in_memory()))
     try:
         yield folder
     finally:

@@ -36,7 +36,7 @@ class OwnServers:
     @classmethod
     @contextmanager
     def start(cls) -> Iterator["OwnServers"]:
-        with private_folder() as folder:
+        with private_folder(on_disk=True) as folder:
             (folder / "postgres").mkdir(mode=0o700)
             (folder / "redis").mkdir(mode=0o700)
             redis = OwnServer(folder / "redis")
