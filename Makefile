@@ -21,7 +21,7 @@ test-all: test
 		-m "not slow" tests/acceptance
 	$(BIN)/python -m tests.postgres_topologies $(BIN)/pytest -n 2 -m "not slow" $(THROUGH_PGBOUNCER)
 
-# Breaks PostgreSQL, Redis and the service under traffic, ten minutes; puts what came of it into the page.
+# Breaks PostgreSQL, Redis and the service under traffic, six minutes; puts what came of it into the page.
 test-faults: .venv/ready
 	$(BIN)/python -m tests.faults --markdown docs/reliability.md
 
