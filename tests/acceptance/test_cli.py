@@ -3,9 +3,6 @@
 import json
 from types import SimpleNamespace
 
-import pytest
-
-from cypher.errors import OperatorError
 from tests.acceptance.person import Person
 from tests.acceptance.service import environment_of
 
@@ -65,12 +62,10 @@ async def test_an_unknown_scope_is_refused(service, run_cli) -> None:
 async def test_a_token_of_every_scope_is_made_under_a_name_of_one_line(service, run_cli) -> None:
     scopes = ("introspect", "viewer", "operator", "auditor", "key_custodian")
     options = [word for scope in scopes for word in ("--scope", scope)]
-    refused = await run_cli(service, "tokens", "create", *options, "--name", "\x1b[31mred")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "cypher: A token's name is one line of 1 to 100 characters.\n"
-    for name in ("", "two\nlines", "x" * 101):
-        with pytest.raises(OperatorError, match="one line of 1 to 100"):
-            await service.services.service_tokens.create(name, frozenset(scopes), None)
+    for name in ("", "two\nlines", "x" * 101, "\x1b[31mred"):
+        refused = await run_cli(service, "tokens", "create", *options, "--name", name)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "cypher: A token's name is one line of 1 to 100 characters.\n"
     made = await run_cli(service, "tokens", "create", *options, "--name", "Ada's", "--days", "30", "--json")
     assert made.returncode == 0, made.stderr
     [listed] = json.loads((await run_cli(service, "tokens", "list", "--json")).stdout)["items"]
