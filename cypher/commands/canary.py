@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from cypher.canary import Marks, Place, canary
-from cypher.client import CypherClientError
 from cypher.clock import SystemClock
+from cypher.commands.as_client import as_client
 from cypher.commands.running import JsonOption, run, servers
 from cypher.commands.terminal import shown
 from cypher.embedded import Embedded
@@ -33,10 +33,8 @@ def look(
     """
     with servers() as (config, embedded):
         files = [*(also or ()), *_files_of(embedded)]
-        try:
+        with as_client():
             places = run(canary(config, SystemClock(), files, Marks.draw()))
-        except CypherClientError as exc:
-            raise OperatorError(str(exc)) from exc
     if json:
         print(msgspec.json.encode({"items": places}).decode())
     else:

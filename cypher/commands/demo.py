@@ -5,10 +5,9 @@ from typing import Annotated
 import typer
 
 from cypher.app import Resources
-from cypher.client import CypherClientError
+from cypher.commands.as_client import as_client
 from cypher.commands.running import with_resources
 from cypher.demo import demo as run_demo
-from cypher.errors import OperatorError
 
 app = typer.Typer(add_completion=False)
 
@@ -20,9 +19,7 @@ def demo(
     """Show on a running service what a person sees, and what a thief of the database would see."""
 
     async def show(open_: Resources) -> None:
-        try:
+        with as_client():
             await run_demo(url or open_.config.http.public_origin, open_)
-        except CypherClientError as exc:
-            raise OperatorError(str(exc)) from exc
 
     with_resources(show)
