@@ -27,9 +27,9 @@ class SharedCalls(Generic[K, V]):
         self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
 
     async def get(self, key: K) -> V | None:
-        """Return the value of a key, or None, as it was looked up after this call.
+        """Return what a key came to, or None, by a call that begins after this one.
 
-        Raises what the look-up raises. Who is cancelled takes nothing from the others.
+        Raises what that call raises. Who is cancelled takes nothing from the others.
         """
         loop = asyncio.get_running_loop()
         if not self._asked:
@@ -49,7 +49,7 @@ class SharedCalls(Generic[K, V]):
 
 
 def _hand_out(batch: dict[K, list["asyncio.Future[V | None]"]], answers: "asyncio.Task[Mapping[K, V]]") -> None:
-    """Give everybody who still waits what the look-up came to."""
+    """Give everybody who still waits what the call came to."""
     cancelled = answers.cancelled()
     error = None if cancelled else answers.exception()
     values = {} if cancelled or error else answers.result()

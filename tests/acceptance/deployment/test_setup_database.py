@@ -35,7 +35,8 @@ import os, subprocess, sys
 with open({log!r}, "a") as log:
     print(*sys.argv[1:], file=log)
 if sys.argv[1:3] != ["compose", "up"]:
-    sys.exit(print("2.26.1"))
+    print("2.26.1")
+    sys.exit()
 quiet = subprocess.DEVNULL  # else whoever reads our output waits for theirs
 for port, socket in {forwarded!r}:
     subprocess.Popen([{python!r}, {carrier!r}, str(port), socket], start_new_session=True, stdout=quiet, stderr=quiet)
