@@ -24,6 +24,17 @@ REMEMBERED = 16_384
 #: Ours have about 600 characters; what is far longer is not looked at.
 LONGEST = 2048
 
+_jws = jwt.PyJWS()
+_encode = msgspec.json.Encoder().encode
+
+
+class Claims(AccessClaims, frozen=True, kw_only=True):
+    """All claims of a token, those for other services as well."""
+
+    iss: str
+    aud: str
+    client_id: str
+
 
 class AccessTokens:
     """Makes and checks access tokens; remembers a good signature for as long as its token lives."""
@@ -45,19 +56,20 @@ class AccessTokens:
         """Sign a new token for a session."""
         key = await self._ring.confirmed(Purpose.SIGNING)
         issued_at = int(self._clock.now().timestamp())
-        claims = {
-            "iss": self._issuer,
-            "aud": self._audience,
-            "client_id": self._audience,
-            "sub": str(user_id),
-            "sid": str(session_id),
-            "jti": str(new_id(self._clock)),
-            "iat": issued_at,
-            "exp": issued_at + self.expires_in,
-            "aal": aal,
-            "amr": list(amr),
-        }
-        return jwt.encode(claims, private_key(key), algorithm=ALGORITHM, headers={"kid": key.id, "typ": TYPE})
+        claims = Claims(
+            iss=self._issuer,
+            aud=self._audience,
+            client_id=self._audience,
+            sub=user_id,
+            sid=session_id,
+            jti=str(new_id(self._clock)),
+            iat=issued_at,
+            exp=issued_at + self.expires_in,
+            aal=aal,
+            amr=amr,
+        )
+        headers = {"kid": key.id, "typ": TYPE}
+        return _jws.encode(_encode(claims), private_key(key), algorithm=ALGORITHM, headers=headers)
 
     def verify(self, token: str) -> AccessClaims:
         """Return the claims of a token that this key ring signed and that has not expired.

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from cypher.clock import month_after
 from cypher.crypto.derive import KeyedMac
 
@@ -41,15 +43,16 @@ class Algorithm(StrEnum):
     OPAQUE = "opaque"
 
 
+# Tuples and not sets: each value that is sealed is looked for here, and a member of an enumeration is slow to hash.
 #: Keys that seal; the others must never meet a cipher.
-SEALING = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA})
-CIPHERS = frozenset({Algorithm.FERNET, Algorithm.AES_256_GCM})
+SEALING = (Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA)
+CIPHERS = (Algorithm.FERNET, Algorithm.AES_256_GCM)
 #: States in which a key is of use: what it made, or is about to make, can be read.
-LIVE = frozenset({State.PENDING, State.ACTIVE, State.DECRYPT_ONLY})
+LIVE = (State.PENDING, State.ACTIVE, State.DECRYPT_ONLY)
 #: Keys that are replaced when they have served long enough; the others by hand, or never.
-REPLACED_BY_AGE = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.SIGNING})
+REPLACED_BY_AGE = (Purpose.DATA, Purpose.CACHE, Purpose.SIGNING)
 #: A refill of the cache seals: counted, a key would be worn out in hours.
-COUNTED = frozenset({Purpose.DATA})
+COUNTED = (Purpose.DATA,)
 
 #: A process may use the key that it last saw active for 30 s; clocks differ a little.
 MARGIN = timedelta(minutes=5)
@@ -140,9 +143,13 @@ class Key(KeyInfo):
 
     secret: bytes = field(repr=False, compare=False)
     mac: KeyedMac = field(init=False, repr=False, compare=False)  #: for what is derived from it
+    signer: Ed25519PrivateKey | None = field(init=False, repr=False, compare=False)  #: of a key for signing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mac", KeyedMac(self.secret))
+        # To make it takes half as long as to sign with it.
+        is_signer = self.algorithm is Algorithm.ED25519
+        object.__setattr__(self, "signer", Ed25519PrivateKey.from_private_bytes(self.secret) if is_signer else None)
 
 
 class UnknownKey(LookupError):

@@ -3,14 +3,14 @@
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from cypher.crypto.keys import Algorithm, Key
+from cypher.crypto.keys import Key
 
 
 def private_key(key: Key) -> Ed25519PrivateKey:
     """Return the private key of a key of the ring; raise ValueError for a key that is not for signing."""
-    if key.algorithm is not Algorithm.ED25519:
+    if key.signer is None:
         raise ValueError(f"{key.id} is not a key for signing")
-    return Ed25519PrivateKey.from_private_bytes(key.secret)
+    return key.signer
 
 
 def public_bytes(key: Key) -> bytes:
