@@ -85,5 +85,6 @@ def _is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
 def _printable(text: str) -> str:
     """Cut a header to size; what is no character of UTF-8, or not printable, becomes U+FFFD."""
     decoded = text[:USER_AGENT_LENGTH].encode(errors="surrogateescape").decode(errors="replace")
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in decoded)
-    return shown[:USER_AGENT_LENGTH]
+    if not decoded.isprintable():
+        decoded = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in decoded)
+    return decoded[:USER_AGENT_LENGTH]
