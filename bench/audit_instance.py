@@ -57,10 +57,9 @@ class Instance:
     async def prepare(self, shape: Shape) -> None:
         """Seal the rows of the next floor."""
         async with self._open.db.connection() as repos:
-            self._sealed = [
-                await repos.audit.seal_entries([self._entry() for _ in range(shape.entries)], {})
-                for _ in range(shape.writers * shape.transactions)
-            ]
+            for _ in range(shape.writers * shape.transactions):
+                sealed = await repos.audit.seal_entries([self._entry() for _ in range(shape.entries)], {})
+                self._sealed.append([tuple(row.values()) for row in sealed])
 
     async def write(self, shape: Shape) -> None:
         """Write through the service's own way into the trail."""

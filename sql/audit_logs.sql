@@ -1,15 +1,15 @@
 -- name: insert_entries :exec
--- params: retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
--- Each parameter is a column, as an array: one statement for many rows costs half of as many statements.
+-- params: entries
+-- `entries` is an array of JSON objects, one for each row: one statement for many rows costs half of as many statements.
 INSERT INTO audit_logs (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id,
                         session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
 SELECT n.retention, n.occurred_at, n.id, n.action, n.outcome, n.reason, n.severity, n.actor_type, n.actor_id, n.user_id,
-       n.session_id, n.request_id, n.subject_index, n.details, n.details_key_id, n.entry_hash, n.entry_hash_key_id
-  FROM unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-              $9::text[], $10::uuid[], $11::uuid[], $12::text[], $13::bytea[], $14::text[], $15::text[], $16::bytea[],
-              $17::text[])
-    AS n (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
-          request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id);
+       n.session_id, n.request_id, decode(n.subject_index, 'base64'), n.details, n.details_key_id,
+       decode(n.entry_hash, 'base64'), n.entry_hash_key_id
+  FROM json_to_recordset($1::json)
+    AS n (retention text, occurred_at timestamptz, id uuid, action text, outcome text, reason text, severity text,
+          actor_type text, actor_id text, user_id uuid, session_id uuid, request_id text, subject_index text,
+          details text, details_key_id text, entry_hash text, entry_hash_key_id text);
 
 -- name: make_partitions :value
 -- How many were made; the function has rights that the caller has not.

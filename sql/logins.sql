@@ -1,8 +1,9 @@
 -- name: end_logins :many
--- params: user_ids, credential_ids, sessions_revoked_ats, session_ids, asks, session_datas, session_data_key_ids, ip_addresses, ip_address_key_ids, aals, idles, absolutes, device_ids, device_fingerprints, device_fingerprint_key_ids, device_fingerprint_indexes, token_hashes, metadatas, metadata_key_ids, found_at, retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, entry_user_id, entry_session_id, request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id
--- All that logins end with, each parameter an array of them: the session, its first refresh token, its owner's last
--- login, and the entries of the trail as in `insert_entries`; or the entries alone, of those that ask for the second
--- factor and go on. One statement and not five in a transaction for each: round trips are most of what a login costs.
+-- params: user_ids, logins, found_at, entries
+-- All that logins end with: the session, its first refresh token, its owner's last login, and the entries of the trail as
+-- in `insert_entries`; or the entries alone, of those that ask for the second factor and go on. `logins` is an array of
+-- JSON objects, one for each, and `user_ids` are those of their owners. One statement and not five in a transaction for
+-- each: round trips are most of what a login costs.
 -- A person's row is held and judged as in `lock_standing`, and comes back without a session where nothing was inserted:
 -- the standing is not good, or the id is there. It was drawn as the login began, so that one login makes one session.
 -- Nobody waits for another's row: one that somebody else holds does not come back at all.
@@ -17,16 +18,17 @@ WITH held AS MATERIALIZED (
 ), login AS MATERIALIZED (
     SELECT l.user_id, l.session_id, l.asks, l.session_data, l.session_data_key_id, l.ip_address, l.ip_address_key_id,
            l.aal, l.idle, l.absolute, l.device_id, l.device_fingerprint, l.device_fingerprint_key_id,
-           l.device_fingerprint_index, l.token_hash, l.metadata, l.metadata_key_id,
+           decode(l.device_fingerprint_index, 'base64') AS device_fingerprint_index,
+           decode(l.token_hash, 'base64') AS token_hash, l.metadata, l.metadata_key_id,
            h.username, h.username_key_id, h.is_active, h.totp_enabled, h.locked,
-           h.opaque_credential_id IS NOT DISTINCT FROM l.credential_id
+           h.opaque_credential_id IS NOT DISTINCT FROM decode(l.credential_id, 'base64')
            AND h.sessions_revoked_at IS NOT DISTINCT FROM l.revoked_at AS current
-      FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[], $4::uuid[], $5::boolean[], $6::text[], $7::text[], $8::text[],
-                  $9::text[], $10::smallint[], $11::interval[], $12::interval[], $13::uuid[], $14::text[], $15::text[],
-                  $16::bytea[], $17::bytea[], $18::text[], $19::text[])
-        AS l (user_id, credential_id, revoked_at, session_id, asks, session_data, session_data_key_id, ip_address,
-              ip_address_key_id, aal, idle, absolute, device_id, device_fingerprint, device_fingerprint_key_id,
-              device_fingerprint_index, token_hash, metadata, metadata_key_id)
+      FROM json_to_recordset($2::json)
+        AS l (user_id uuid, credential_id text, revoked_at timestamptz, session_id uuid, asks boolean,
+              session_data text, session_data_key_id text, ip_address text, ip_address_key_id text, aal smallint,
+              idle interval, absolute interval, device_id uuid, device_fingerprint text,
+              device_fingerprint_key_id text, device_fingerprint_index text, token_hash text, metadata text,
+              metadata_key_id text)
       JOIN held h ON h.id = l.user_id
 ), allowed AS MATERIALIZED (
     SELECT session_id, asks
@@ -36,9 +38,9 @@ WITH held AS MATERIALIZED (
        AND NOT locked
        AND CASE
                WHEN asks THEN totp_enabled
-               ELSE $20::timestamptz IS NULL OR NOT totp_enabled
+               ELSE $3::timestamptz IS NULL OR NOT totp_enabled
            END
-       AND ($20 IS NULL OR now() - $20 < INTERVAL '5 seconds')
+       AND ($3 IS NULL OR now() - $3 < INTERVAL '5 seconds')
 ), s AS (
     INSERT INTO user_sessions (session_id, user_id, session_data, session_data_key_id, ip_address, ip_address_key_id,
                                aal, idle_expires_at, expires_at, device_id, device_fingerprint,
@@ -66,14 +68,13 @@ WITH held AS MATERIALIZED (
                             user_id, session_id, request_id, subject_index, details, details_key_id, entry_hash,
                             entry_hash_key_id)
     SELECT n.retention, n.occurred_at, n.id, n.action, n.outcome, n.reason, n.severity, n.actor_type, n.actor_id,
-           n.user_id, n.session_id, n.request_id, n.subject_index, n.details, n.details_key_id, n.entry_hash,
-           n.entry_hash_key_id
+           n.user_id, n.session_id, n.request_id, decode(n.subject_index, 'base64'), n.details, n.details_key_id,
+           decode(n.entry_hash, 'base64'), n.entry_hash_key_id
       FROM (SELECT session_id FROM s UNION ALL SELECT session_id FROM allowed WHERE asks) AS told
-      JOIN unnest($21::text[], $22::timestamptz[], $23::uuid[], $24::text[], $25::text[], $26::text[], $27::text[],
-                  $28::text[], $29::text[], $30::uuid[], $31::uuid[], $32::text[], $33::bytea[], $34::text[],
-                  $35::text[], $36::bytea[], $37::text[])
-        AS n (retention, occurred_at, id, action, outcome, reason, severity, actor_type, actor_id, user_id, session_id,
-              request_id, subject_index, details, details_key_id, entry_hash, entry_hash_key_id)
+      JOIN json_to_recordset($4::json)
+        AS n (retention text, occurred_at timestamptz, id uuid, action text, outcome text, reason text, severity text,
+              actor_type text, actor_id text, user_id uuid, session_id uuid, request_id text, subject_index text,
+              details text, details_key_id text, entry_hash text, entry_hash_key_id text)
         ON n.session_id = told.session_id
 )
 SELECT login.session_id AS login_id, login.is_active, login.locked, login.current, login.totp_enabled,

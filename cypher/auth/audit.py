@@ -22,7 +22,8 @@ from cypher.metrics import Metrics
 from cypher.postgres import Database
 from cypher.postgres_errors import QueryFailed
 from cypher.repositories import Repositories
-from cypher.repositories.audit import AuditEntry, SealedEntry
+from cypher.repositories.audit import AuditEntry
+from cypher.repositories.rows import Row
 
 __all__ = ["Actor", "Audit", "Details", "Happening"]
 
@@ -75,7 +76,7 @@ class Audit:
         repos: Repositories,
         happened: Iterable[tuple[Happening, Source]],
         secrets: Mapping[UUID, bytes] | None = None,
-    ) -> AsyncIterator[list[SealedEntry]]:
+    ) -> AsyncIterator[list[Row]]:
         """Lend sealed entries to a block with one statement that makes the change and inserts them.
 
         `secrets` are those of the people whom it happens to, where the caller has looked. What the statement is refused

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from struct import Struct
 from typing import Literal
 from uuid import UUID
@@ -17,6 +16,7 @@ from cypher.crypto.codec import Cell, FieldCodec, Sealed
 from cypher.crypto.keyring import Key, KeyRing, Purpose
 from cypher.crypto.mac import keyed_hash
 from cypher.postgres import Executor
+from cypher.repositories.rows import Row, as_json
 
 sql = sqlfiles.load("audit_logs")
 
@@ -50,10 +50,6 @@ SLICE = 25
 VALUE = Struct(">BI").pack
 #: The columns of a head, in the order of the table.
 COLUMNS = EntryHead.__struct_fields__
-CLEAR = attrgetter(*COLUMNS)
-#: A row as it is inserted: the columns of a head, then `details`, `entry_hash` and the ids of their keys.
-SealedEntry = tuple[object, ...]
-WIDTH = len(COLUMNS) + 4
 
 
 class AuditEntry(EntryHead, frozen=True, kw_only=True):
@@ -84,9 +80,9 @@ class AuditRepository:
 
         Raises KeyError for a person who is not in `secrets`.
         """
-        await self._run.exec(sql.insert_entries, *in_columns(await self.seal_entries(entries, secrets)))
+        await self._run.exec(sql.insert_entries, as_json(await self.seal_entries(entries, secrets)))
 
-    async def seal_entries(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[SealedEntry]:
+    async def seal_entries(self, entries: Sequence[AuditEntry], secrets: Mapping[UUID, bytes]) -> list[Row]:
         """Seal entries, for a statement that inserts them; raises KeyError as `insert_entries` does."""
         rows = []
         for number, entry in enumerate(entries, start=1):
@@ -115,17 +111,17 @@ class AuditRepository:
         """Tell whether the details of any entry are sealed under a key. May read the whole trail."""
         return bool(await self._run.value(sql.uses_key, key_id))
 
-    def _row(self, entry: AuditEntry, key: Key, secrets: Mapping[UUID, bytes]) -> SealedEntry:
+    def _row(self, entry: AuditEntry, key: Key, secrets: Mapping[UUID, bytes]) -> Row:
         further = secrets[entry.user_id] if entry.user_id else None
         details = self._codec.seal_under(key, entry.details, cell_of(entry), further=further)
         mac_key = self._ring.primary(Purpose.AUDIT_MAC)
         entry_hash = keyed_hash(mac_key, canonical(entry, details))
-        return (*CLEAR(entry), details.ciphertext, details.key_id, entry_hash, mac_key.id)
-
-
-def in_columns(entries: Sequence[SealedEntry]) -> Sequence[tuple[object, ...]]:
-    """Return the parameters that insert entries: an array for each column."""
-    return list(zip(*entries, strict=True)) or [()] * WIDTH
+        return msgspec.structs.asdict(entry) | {
+            "details": details.ciphertext,
+            "details_key_id": details.key_id,
+            "entry_hash": entry_hash,
+            "entry_hash_key_id": mac_key.id,
+        }
 
 
 def cell_of(entry: EntryHead) -> Cell:

@@ -11,9 +11,9 @@ from cypher import sqlfiles
 from cypher.crypto.blind_index import BlindIndex
 from cypher.crypto.codec import Cell, FieldCodec
 from cypher.postgres import Executor, Record
-from cypher.repositories.audit import SealedEntry, in_columns
 from cypher.repositories.devices import of_person
 from cypher.repositories.refresh_tokens import TokenMetadata, seal_metadata
+from cypher.repositories.rows import Row, as_json
 from cypher.repositories.session_fields import SessionData, SessionFields, seal_data
 from cypher.repositories.sessions import Session, session_of
 from cypher.repositories.users import Standing, open_username, standing_of
@@ -22,8 +22,6 @@ sql = sqlfiles.load("logins")
 
 #: After this many logins are sealed, about a millisecond, the requests of the same process have their turn.
 SLICE = 10
-#: Parameters of `end_logins` that only a session has.
-WIDTH = 14
 #: The field of the blind index of the fingerprint that a login came with.
 FINGERPRINT = "user_sessions.device_fingerprint"
 
@@ -67,12 +65,12 @@ class LoginRepository:
         self._codec = codec
         self._index = index
 
-    async def end_login(self, login: ProvenLogin, entries: Sequence[SealedEntry] = ()) -> Ended | None:
+    async def end_login(self, login: ProvenLogin, entries: Sequence[Row] = ()) -> Ended | None:
         """End the login of somebody whose row is held; None when there is no such person."""
         return (await self.end_logins([login], entries)).get(login.session_id)
 
     async def end_logins(
-        self, logins: Sequence[ProvenLogin], entries: Sequence[SealedEntry] = (), found_at: datetime | None = None
+        self, logins: Sequence[ProvenLogin], entries: Sequence[Row] = (), found_at: datetime | None = None
     ) -> dict[UUID, Ended]:
         """Insert sessions that begin now, of those owners who may log in; no two may have the same id.
 
@@ -87,48 +85,51 @@ class LoginRepository:
             sealed.append(await self._seal(login))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
-        rows = await self._run.many(sql.end_logins, *zip(*sealed, strict=True), found_at, *in_columns(entries))
+        user_ids = [login.user_id for login in logins]
+        rows = await self._run.many(sql.end_logins, user_ids, as_json(sealed), found_at, as_json(entries))
         by_id = {login.session_id: login for login in logins}
         return {row["login_id"]: self._ended(row, by_id[row["login_id"]]) for row in rows}
 
-    async def _seal(self, login: ProvenLogin) -> tuple[object, ...]:
-        """Return the row of a login, in the order of `end_logins`."""
-        known = (login.user_id, login.credential_id, login.sessions_revoked_at, login.session_id, login.asks)
-        return *known, *((None,) * WIDTH if login.asks else await self._seal_session(login))
+    async def _seal(self, login: ProvenLogin) -> Row:
+        known = {
+            "user_id": login.user_id,
+            "credential_id": login.credential_id,
+            "revoked_at": login.sessions_revoked_at,
+            "session_id": login.session_id,
+            "asks": login.asks,
+        }
+        return known if login.asks else known | await self._seal_session(login)
 
-    async def _seal_session(self, login: ProvenLogin) -> tuple[object, ...]:
+    async def _seal_session(self, login: ProvenLogin) -> dict[str, object]:
         data = await seal_data(self._codec, login.session_id, SessionData(login.user_agent, login.amr))
         address_cell = Cell("user_sessions", "ip_address", login.session_id)
         address = await self._codec.seal(login.ip_address.encode(), address_cell)
         metadata = TokenMetadata(ip_address=login.ip_address, user_agent=login.user_agent)
         about_token = await seal_metadata(self._codec, metadata, login.token_hash)
-        return (
-            data.ciphertext,
-            data.key_id,
-            address.ciphertext,
-            address.key_id,
-            login.aal,
-            login.idle,
-            login.absolute,
-            login.device_id,
-            *await self._seal_fingerprint(login.session_id, login.user_id, login.device_fingerprint),
-            login.token_hash,
-            about_token.ciphertext,
-            about_token.key_id,
-        )
+        return {
+            "session_data": data.ciphertext,
+            "session_data_key_id": data.key_id,
+            "ip_address": address.ciphertext,
+            "ip_address_key_id": address.key_id,
+            "aal": login.aal,
+            "idle": login.idle,
+            "absolute": login.absolute,
+            "device_id": login.device_id,
+            "token_hash": login.token_hash,
+            "metadata": about_token.ciphertext,
+            "metadata_key_id": about_token.key_id,
+            **await self._seal_fingerprint(login.session_id, login.user_id, login.device_fingerprint),
+        }
 
-    async def _seal_fingerprint(
-        self, session_id: UUID, user_id: UUID, fingerprint: str | None
-    ) -> tuple[str | None, str | None, bytes | None]:
+    async def _seal_fingerprint(self, session_id: UUID, user_id: UUID, fingerprint: str | None) -> dict[str, object]:
         if fingerprint is None:
-            return None, None, None
-        cell = Cell("user_sessions", "device_fingerprint", session_id)
-        sealed = await self._codec.seal(fingerprint.encode(), cell)
-        return (
-            sealed.ciphertext,
-            sealed.key_id,
-            self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
-        )
+            return {}
+        sealed = await self._codec.seal(fingerprint.encode(), Cell("user_sessions", "device_fingerprint", session_id))
+        return {
+            "device_fingerprint": sealed.ciphertext,
+            "device_fingerprint_key_id": sealed.key_id,
+            "device_fingerprint_index": self._index.index(of_person(user_id, fingerprint.encode()), FINGERPRINT),
+        }
 
     def _ended(self, row: Record, login: ProvenLogin) -> Ended:
         new = None if row["session_id"] is None else partial(self._new_session, row, login)
