@@ -43,16 +43,15 @@ class Algorithm(StrEnum):
     OPAQUE = "opaque"
 
 
-# Tuples and not sets: each value that is sealed is looked for here, and a member of an enumeration is slow to hash.
 #: Keys that seal; the others must never meet a cipher.
-SEALING = (Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA)
-CIPHERS = (Algorithm.FERNET, Algorithm.AES_256_GCM)
+SEALING = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA})
+CIPHERS = frozenset({Algorithm.FERNET, Algorithm.AES_256_GCM})
 #: States in which a key is of use: what it made, or is about to make, can be read.
-LIVE = (State.PENDING, State.ACTIVE, State.DECRYPT_ONLY)
+LIVE = frozenset({State.PENDING, State.ACTIVE, State.DECRYPT_ONLY})
 #: Keys that are replaced when they have served long enough; the others by hand, or never.
-REPLACED_BY_AGE = (Purpose.DATA, Purpose.CACHE, Purpose.SIGNING)
+REPLACED_BY_AGE = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.SIGNING})
 #: A refill of the cache seals: counted, a key would be worn out in hours.
-COUNTED = (Purpose.DATA,)
+COUNTED = frozenset({Purpose.DATA})
 
 #: A process may use the key that it last saw active for 30 s; clocks differ a little.
 MARGIN = timedelta(minutes=5)
