@@ -16,13 +16,17 @@ V = TypeVar("V")
 class SharedCalls(Generic[K, V]):
     """Collects keys until everybody who is ready has run and a turn is free, then makes one call for all of them."""
 
-    def __init__(self, call: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int) -> None:
+    def __init__(
+        self, call: Callable[[list[K]], Awaitable[Mapping[K, V]]], *, most: int, turns: int, ahead: bool = False
+    ) -> None:
         """Take a call for `most` keys at a time, of which `turns` may go on at once.
 
-        A key that it does not answer has no value.
+        A key that it does not answer has no value. With `ahead` the next call is sent before the answers of this one
+        are handed out: a server that is slow has something to do meanwhile, but what they lead to is not in that call.
         """
         self._call = call
         self._most = most
+        self._ahead = ahead
         self._turns = asyncio.Semaphore(turns)
         self._asked: dict[K, list[asyncio.Future[V | None]]] = {}
 
@@ -45,7 +49,10 @@ class SharedCalls(Generic[K, V]):
         async with self._turns:
             if self._asked is batch:
                 self._asked = {}
-            return await self._call(list(batch))
+            answers = await self._call(list(batch))
+        if self._ahead:
+            await asyncio.sleep(0)
+        return answers
 
 
 def _hand_out(batch: dict[K, list["asyncio.Future[V | None]"]], answers: "asyncio.Task[Mapping[K, V]]") -> None:

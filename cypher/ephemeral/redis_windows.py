@@ -16,9 +16,9 @@ from cypher.shared_calls import SharedCalls
 
 logger = logging.getLogger("cypher.limits")
 
-#: Hits of one call, and calls under way: while Redis decides one, the other is sent or handed out.
+#: Hits of one call. One call is under way and the next one ahead: two at once come back together, and Redis has nothing
+#: to do while both are handed out.
 TOGETHER = 32
-TURNS = 2
 #: After a call that failed, this process counts for itself for so long, so that of all the checks of one request one
 #: at most waits for a Redis that does not answer.
 REST_SECONDS = 1.0
@@ -51,7 +51,7 @@ class RedisWindows:
         self._slide = _script(redis, "sliding_window.lua")
         self._look = _script(redis, "sliding_window_peek.lua")
         self._forget = _script(redis, "sliding_window_take_back.lua")
-        self._attempts = SharedCalls(self._decide, most=TOGETHER, turns=TURNS)
+        self._attempts = SharedCalls(self._decide, most=TOGETHER, turns=1, ahead=True)
         # In a cluster a script takes the names of one slot only.
         self._subjects = 1 if redis.is_cluster else TOGETHER
 

@@ -88,3 +88,21 @@ async def test_a_failure_reaches_everybody_who_waited_and_nobody_later(shelf: Sh
     assert failed == [shelf.error, shelf.error]
     shelf.error = None
     assert await lookups.get("a") == "A"
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_only_ahead_is_the_next_call_sent_before_the_answers_are_handed_out(*, ahead: bool) -> None:
+    order: list[str] = []
+
+    async def call(keys: list[str]) -> dict[str, str]:
+        await asyncio.sleep(0)  # as one that is made in a task
+        asyncio.get_running_loop().call_soon(order.append, f"sent {keys}")  # as a connection sends, once a turn
+        await asyncio.sleep(0.001)
+        return {key: key for key in keys}
+
+    async def ask(key: str) -> None:
+        order.append(f"answered {await calls.get(key)}")
+
+    calls = SharedCalls(call, most=1, turns=1, ahead=ahead)
+    await asyncio.gather(ask("a"), ask("b"))
+    assert (order.index("sent ['b']") < order.index("answered a")) is ahead
