@@ -69,7 +69,7 @@ GROUPS = (
     Group("limiter", "64 hits under way at any moment", limiter.scenarios),
     Group("frame", "no state", frame.scenarios),
     Group("session", f"{PEOPLE}, each asked for in turn with its own token", session.scenarios),
-    Group("login", "32 logins in a round: all starts, then all proofs (not measured), then all ends", login.scenarios),
+    Group("login", "64 logins in a round: all starts, then all proofs (not measured), then all ends", login.scenarios),
     Group("tokens", f"{PEOPLE}; in a round 64 of each", tokens.scenarios),
     Group("loop", "/health/live, asked every few milliseconds", loop.scenarios),
     Group("audit", "two instances that write at once", over_resources(audit.scenarios)),

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import opaque_ke_py
 
-from bench.harness import Compared, Scenario, Target, repeated
+from bench.harness import NOTHING_PROMISED, Compared, Scenario, Target, repeated
 from bench.load import loads
 from bench.logins import Door, knock, log_in, log_in_with_totp
 from bench.people import PASSWORD, Registered, insert_user, register
@@ -22,8 +22,7 @@ from cypher.client.opaque import start_login
 from cypher.clock import new_bytes
 from cypher.crypto.keyring import Purpose
 
-LOGINS = 32
-AT_ONCE = 16
+LOGINS = 64
 LIBRARY_LOGINS = 500
 MOST = Target(ratio=4.0)
 
@@ -34,28 +33,29 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
     secret = new_secret()
     enrolled = await _enrol(stand, secret)
     ke1 = start_login(PASSWORD).message
-    login = partial(
+    scenario = partial(
         Scenario,
         floor=repeated(LibraryLogin(stand, register(stand.open_)).log_in, LIBRARY_LOGINS),
         floor_name="OPAQUE library",
         floor_cpu=time.process_time,
         size=LOGINS,
         compared=Compared.CPU,
-        target=MOST,
         rounds=5,
         # Until every connection of its pool knows every statement.
         warm_up=3,
     )
     async with service(stand.settings, stand.folder) as running, loads(stand.folder) as load:
-        door = Door(running, load, AT_ONCE)
-        yield login(name="known name", work=lambda: log_in(door, known), cpu=running.cpu)
-        yield login(name="unknown name", work=lambda: knock(door, unknown, ke1), cpu=running.cpu)
-        yield login(
-            name="known name and TOTP",
-            work=lambda: log_in_with_totp(door, list(enrolled), secret),
-            cpu=running.cpu,
-            prepare=lambda: _allow_codes_again(stand, list(enrolled.values())),
-        )
+        for at_once in stands.concurrency:
+            door, under_way = Door(running, load, at_once), f"{at_once} at once"
+            target = MOST if at_once > 1 else NOTHING_PROMISED
+            login = partial(scenario, cpu=running.cpu, target=target)
+            yield login(name=f"known name, {under_way}", work=partial(log_in, door, known))
+            yield login(name=f"unknown name, {under_way}", work=partial(knock, door, unknown, ke1))
+            yield login(
+                name=f"known name and TOTP, {under_way}",
+                work=partial(log_in_with_totp, door, list(enrolled), secret),
+                prepare=lambda: _allow_codes_again(stand, list(enrolled.values())),
+            )
 
 
 class LibraryLogin:
