@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 #: Commands of one pipeline: each pipeline has the time of one call.
 SLICE = 500
-#: MGETs under way at once: while they are, more gather. On a shared connection a second would wait for the first all
-#: the same; in a cluster one that waits for a slow server would hold up all others.
+#: Calls of one kind under way at once: while they are, more gather. On a shared connection a second would wait for the
+#: first all the same; in a cluster one that waits for a slow server would hold up all others.
 TURNS, TURNS_IN_CLUSTER = 1, 2
 #: Behind a name: what is written for a moment to see when replicas have it.
 REPLICATED = "-replicated"
@@ -82,8 +82,8 @@ class RedisClient:
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._breaker = Breaker(clock)
         self._map = ClusterMap(redis) if isinstance(redis, RedisCluster) else None
-        turns = TURNS_IN_CLUSTER if self._map else TURNS
-        self._values = SharedCalls(self._get_each, most=SLICE, turns=turns)
+        self.turns = TURNS_IN_CLUSTER if self._map else TURNS
+        self._values = SharedCalls(self._get_each, most=SLICE, turns=self.turns)
         # Of a cluster the driver knows which server has a name.
         self._pipe = (
             None

@@ -16,8 +16,7 @@ from cypher.shared_calls import SharedCalls
 
 logger = logging.getLogger("cypher.limits")
 
-#: Hits of one call. One call is under way and the next one ahead: two at once come back together, and Redis has nothing
-#: to do while both are handed out.
+#: Hits of one call.
 TOGETHER = 32
 #: After a call that failed, this process counts for itself for so long, so that of all the checks of one request one
 #: at most waits for a Redis that does not answer.
@@ -51,7 +50,8 @@ class RedisWindows:
         self._slide = _script(redis, "sliding_window.lua")
         self._look = _script(redis, "sliding_window_peek.lua")
         self._forget = _script(redis, "sliding_window_take_back.lua")
-        self._attempts = SharedCalls(self._decide, most=TOGETHER, turns=1, ahead=True)
+        # Two calls at once would come back together, and leave Redis nothing to do while both are handed out.
+        self._attempts = SharedCalls(self._decide, most=TOGETHER, turns=redis.turns, ahead=True)
         # In a cluster a script takes the names of one slot only.
         self._subjects = 1 if redis.is_cluster else TOGETHER
 
