@@ -11,10 +11,11 @@ from uuid import UUID
 import opaque_ke_py
 
 from bench.harness import NOTHING_PROMISED, Compared, Scenario, Target, repeated
+from bench.least_login import SAID
 from bench.load import loads
 from bench.logins import Door, knock, log_in, log_in_with_totp
 from bench.people import PASSWORD, Registered, insert_user, register
-from bench.processes import service
+from bench.processes import free_port, server, service
 from bench.servers import connected
 from bench.stands import Stand, Stands
 from cypher.auth.totp import new_secret
@@ -44,9 +45,13 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
         # Until every connection of its pool knows every statement.
         warm_up=3,
     )
-    async with service(stand.settings, stand.folder) as running, loads(stand.folder) as load:
+    port = free_port()
+    least = server("-m", "bench.least_login", str(port), environment={}, folder=stand.folder, said=SAID, port=port)
+    async with service(stand.settings, stand.folder) as running, least as bare, loads(stand.folder) as load:
         for at_once in stands.concurrency:
             door, under_way = Door(running, load, at_once), f"{at_once} at once"
+            bare_door = Door(bare, load, at_once)
+            yield scenario(name=f"the least, {under_way}", work=partial(log_in, bare_door, known), cpu=bare.cpu)
             target = MOST if at_once > 1 else NOTHING_PROMISED
             login = partial(scenario, cpu=running.cpu, target=target)
             yield login(name=f"known name, {under_way}", work=partial(log_in, door, known))
