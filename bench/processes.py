@@ -32,7 +32,7 @@ class Running:
 def cpu_of(pid: int) -> float:
     """Return utime and stime of a process, as /proc/PID/stat has them, to the nanosecond.
 
-    That file counts in steps of 10 ms, too coarse for a round of 32 logins. The kernel's clock of a process has the
+    That file counts in steps of 10 ms, too coarse for a round of logins. The kernel's clock of a process has the
     same sum; its number is made like `clock_getcpuclockid(3)` does, which Python does not offer.
     """
     return time.clock_gettime(~pid << 3 | 2)
