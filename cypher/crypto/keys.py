@@ -146,7 +146,7 @@ class Key(KeyInfo):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mac", KeyedMac(self.secret))
-        # To make it takes half as long as to sign with it.
+        # To make it takes as long as to sign with it.
         is_signer = self.algorithm is Algorithm.ED25519
         object.__setattr__(self, "signer", Ed25519PrivateKey.from_private_bytes(self.secret) if is_signer else None)
 
