@@ -16,6 +16,7 @@ from cypher.auth.audit import Happening
 from cypher.auth.events import Event, Outcome
 from cypher.auth.source import Source
 from cypher.clock import SystemClock, id_at
+from cypher.repositories import Repositories
 from cypher.repositories.audit import AuditEntry
 
 HAPPENING = Happening(event=Event.LOGIN_FAILED, outcome=Outcome.FAILURE, reason="invalid_credentials")
@@ -57,9 +58,7 @@ class Instance:
     async def prepare(self, shape: Shape) -> None:
         """Seal the rows of the next floor."""
         async with self._open.db.connection() as repos:
-            for _ in range(shape.writers * shape.transactions):
-                sealed = await repos.audit.seal_entries([self._entry() for _ in range(shape.entries)], {})
-                self._sealed.append([tuple(row.values()) for row in sealed])
+            self._sealed = [await self._rows(repos, shape.entries) for _ in range(shape.writers * shape.transactions)]
 
     async def write(self, shape: Shape) -> None:
         """Write through the service's own way into the trail."""
@@ -78,6 +77,10 @@ class Instance:
         for _ in range(shape.transactions):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.executemany(INSERT, self._sealed.pop())
+
+    async def _rows(self, repos: Repositories, count: int) -> Rows:
+        sealed = await repos.audit.seal_entries([self._entry() for _ in range(count)], {})
+        return [tuple(row.values()) for row in sealed]
 
     def _entry(self) -> AuditEntry:
         now = self._open.clock.now()

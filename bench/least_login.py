@@ -4,9 +4,7 @@ What no login here can be without, by the bare libraries: aiohttp, JSON, OPAQUE,
 opened and hashed as Cypher has in its rows. Without PostgreSQL, Redis, limits, checks of any kind, and the log.
 """
 
-import asyncio
 import os
-import sys
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import digest
@@ -14,18 +12,17 @@ from uuid import uuid4
 
 import msgspec
 import opaque_ke_py as library
-import uvloop
 from aiohttp import web
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bench.bare_aiohttp import main
 from bench.people import AGENT, PASSWORD
 from cypher.auth.types import SessionView
 from cypher.crypto import base64url
 from cypher.web.schema import Authenticated, LoginFinish, LoginStart, LoginStarted
 
-SAID = "The least login answers"
 #: Values of a session's row, its token's and its cached form; entries of the trail; values that are opened at the end.
 SEALED, ENTRIES, OPENED = 4, 3, 2
 #: About as long as what is sealed.
@@ -94,16 +91,6 @@ def _answer(body: msgspec.Struct) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
 
-async def serve(port: int) -> None:
-    app, login = web.Application(), LeastLogin()
-    app.router.add_post("/v1/login/start", login.start)
-    app.router.add_post("/v1/login/finish", login.finish)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    print(SAID, flush=True)
-    await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    login = LeastLogin()
+    main([web.post("/v1/login/start", login.start), web.post("/v1/login/finish", login.finish)])

@@ -7,27 +7,30 @@ that frame itself is measured, so that nothing grows unseen below the floor.
 
 from collections.abc import AsyncIterator
 
-from bench.constant import SAID
+from bench.bare_aiohttp import bare
 from bench.harness import Scenario
 from bench.load import loads
-from bench.processes import free_port, server, service
+from bench.processes import service
 from bench.requests import LIVE, get
 from bench.scenarios.session import cycled
 from bench.stands import Stands
 
 
 async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
-    stand, port = await stands.small(), free_port()
-    constant = server("-m", "bench.constant", str(port), environment={}, folder=stand.folder, said=SAID, port=port)
-    async with service(stand.settings, stand.folder) as cypher, constant as bare, loads(stand.folder) as load:
+    stand = await stands.small()
+    async with (
+        service(stand.settings, stand.folder) as cypher,
+        bare("bench.constant", stand.folder) as constant,
+        loads(stand.folder) as load,
+    ):
         for at_once in stands.concurrency:
             yield Scenario(
                 name=f"GET {LIVE}, {at_once} at once",
                 work=cycled(load, cypher, [get(LIVE)], at_once),
-                floor=cycled(load, bare, [get(LIVE)], at_once),
+                floor=cycled(load, constant, [get(LIVE)], at_once),
                 floor_name="aiohttp, a constant",
                 size=1,
                 cpu=cypher.cpu,
-                floor_cpu=bare.cpu,
+                floor_cpu=constant.cpu,
                 rounds=5,
             )

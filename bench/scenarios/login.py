@@ -10,12 +10,12 @@ from uuid import UUID
 
 import opaque_ke_py
 
+from bench.bare_aiohttp import bare
 from bench.harness import NOTHING_PROMISED, Compared, Scenario, Target, repeated
-from bench.least_login import SAID
 from bench.load import loads
 from bench.logins import Door, knock, log_in, log_in_with_totp
 from bench.people import PASSWORD, Registered, insert_user, register
-from bench.processes import free_port, server, service
+from bench.processes import service
 from bench.servers import connected
 from bench.stands import Stand, Stands
 from cypher.auth.totp import new_secret
@@ -45,13 +45,15 @@ async def scenarios(stands: Stands) -> AsyncIterator[Scenario]:
         # Until every connection of its pool knows every statement.
         warm_up=3,
     )
-    port = free_port()
-    least = server("-m", "bench.least_login", str(port), environment={}, folder=stand.folder, said=SAID, port=port)
-    async with service(stand.settings, stand.folder) as running, least as bare, loads(stand.folder) as load:
+    async with (
+        service(stand.settings, stand.folder) as running,
+        bare("bench.least_login", stand.folder) as least,
+        loads(stand.folder) as load,
+    ):
         for at_once in stands.concurrency:
             door, under_way = Door(running, load, at_once), f"{at_once} at once"
-            bare_door = Door(bare, load, at_once)
-            yield scenario(name=f"the least, {under_way}", work=partial(log_in, bare_door, known), cpu=bare.cpu)
+            bare_door = Door(least, load, at_once)
+            yield scenario(name=f"the least, {under_way}", work=partial(log_in, bare_door, known), cpu=least.cpu)
             target = MOST if at_once > 1 else NOTHING_PROMISED
             login = partial(scenario, cpu=running.cpu, target=target)
             yield login(name=f"known name, {under_way}", work=partial(log_in, door, known))
