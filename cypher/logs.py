@@ -72,9 +72,12 @@ def set_up(config: LogConfig) -> None:
 
 
 def report_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what nobody waited for, as a loop's exception handler; asyncio's own would write the error's text."""
+    """Log what nobody waited for, as a loop's exception handler; asyncio's own would write the error's text.
+
+    Where there is no error, libraries say in a sentence of theirs what they found.
+    """
     error = context.get("exception")
-    logger.error("unexpected in the background: %s", describe(error) if error else "no exception")
+    logger.error("unexpected in the background: %s", describe(error) if error else context["message"])
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:

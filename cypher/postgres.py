@@ -166,10 +166,10 @@ class Database(Generic[R]):
         """
         async with self._borrowed() as connection:
             run, transaction = Executor(connection), connection.transaction(isolation="read_committed")
-            with Translated("BEGIN"):
-                await transaction.start()
             done = False
             try:
+                with Translated("BEGIN"):
+                    await transaction.start()
                 if self._limits:
                     with Translated("SET LOCAL"):
                         await connection.execute(self._limits)
@@ -177,12 +177,12 @@ class Database(Generic[R]):
                 if run.failed:
                     # Somebody has swallowed the error. PostgreSQL would answer COMMIT with a silent rollback.
                     raise QueryFailed("COMMIT", "25P02", None)
+                with Translated("COMMIT"):
+                    await transaction.commit()
                 done = True
             finally:
                 if not done:
-                    await _roll_back(run._connection, transaction)
-            with Translated("COMMIT"):
-                await transaction.commit()
+                    await _roll_back(connection, transaction)
 
     @asynccontextmanager
     async def _borrowed(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy]":
@@ -258,7 +258,10 @@ async def _by_itself(work: Coroutine[None, None, None]) -> None:
 async def _roll_back(
     connection: "asyncpg.pool.PoolConnectionProxy", transaction: "asyncpg.transaction.Transaction"
 ) -> None:
-    """Roll back if the connection still can; one that cannot is dropped, by which the server rolls back."""
+    """Roll back if the connection still can; one that cannot is dropped, by which the server rolls back.
+
+    It cannot where BEGIN or COMMIT broke off: the driver does not know on which side of it the server is.
+    """
     done = False
     try:
         async with asyncio.timeout(MEND_SECONDS):

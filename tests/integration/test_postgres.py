@@ -99,6 +99,29 @@ async def test_a_cancelled_transaction_rolls_back_and_gives_its_connection_back(
         assert await second.value(QUERIES.get_epoch) is None
 
 
+async def test_a_transaction_that_breaks_off_as_it_begins_or_commits_is_nothing_unexpected(raw):
+    unexpected = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unexpected.append(context))
+
+    async def break_off(*, at_begin: bool) -> None:
+        task = asyncio.current_task()
+        assert task
+        if at_begin:
+            task.cancel()  # takes effect where it waits next
+        async with raw.transaction():
+            assert not at_begin
+            task.cancel()
+
+    async with raw.connection():
+        pass  # it is connected, and nothing before BEGIN is waited for
+    for at_begin in (True, False) * 10:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(break_off(at_begin=at_begin))
+        async with raw.connection() as first, raw.connection() as second:
+            assert await first.value(QUERIES.get_epoch) is await second.value(QUERIES.get_epoch) is None
+    assert unexpected == []
+
+
 async def test_an_error_of_ours_tells_place_state_and_constraint_but_no_value(raw):
     async with raw.connection() as run:
         await run.execrows(QUERIES.insert_epoch, "first")
