@@ -1,4 +1,6 @@
 -- The second factor of a person. Whoever changes or tries one holds the person's row, locked by a statement before.
+-- A right code takes back the attempt that was counted for it, and the next failure is the first in a row again: all three
+-- kinds of codes end with that, in the statement that accepts them.
 
 -- name: find_factors :one
 -- params: user_id
@@ -7,13 +9,6 @@ SELECT u.totp_enabled,
        (SELECT count(*) FROM recovery_codes c WHERE c.user_id = u.id AND c.used_at IS NULL) AS recovery_codes
   FROM users u
  WHERE u.id = $1;
-
--- name: find_secret :one
--- params: user_id
-SELECT totp_secret, totp_secret_key_id
-  FROM users
- WHERE id = $1
-   AND totp_secret IS NOT NULL;
 
 -- name: set_pending_secret :execrows
 -- params: user_id, totp_secret, totp_secret_key_id
@@ -24,22 +19,36 @@ UPDATE users
    AND NOT totp_enabled;
 
 -- name: enable_totp :execrows
--- params: user_id, step
+-- params: attempt_id, user_id, step
 -- The step that confirms is used up with it.
-UPDATE users
-   SET totp_enabled = TRUE, totp_last_step = $2
- WHERE id = $1
-   AND NOT totp_enabled
-   AND totp_secret IS NOT NULL;
+WITH accepted AS (
+    UPDATE users
+       SET totp_enabled = TRUE, totp_last_step = $3, totp_failures_total = 0
+     WHERE id = $2
+       AND NOT totp_enabled
+       AND totp_secret IS NOT NULL
+    RETURNING id
+)
+DELETE FROM factor_failures f
+ USING accepted
+ WHERE f.id = $1
+   AND f.user_id = accepted.id;
 
 -- name: use_step :execrows
--- params: user_id, step
+-- params: attempt_id, user_id, step
 -- Alone decides whether a step is accepted: each once, in strictly rising order.
-UPDATE users
-   SET totp_last_step = $2
- WHERE id = $1
-   AND totp_enabled
-   AND (totp_last_step IS NULL OR totp_last_step < $2);
+WITH accepted AS (
+    UPDATE users
+       SET totp_last_step = $3, totp_failures_total = 0
+     WHERE id = $2
+       AND totp_enabled
+       AND (totp_last_step IS NULL OR totp_last_step < $3)
+    RETURNING id
+)
+DELETE FROM factor_failures f
+ USING accepted
+ WHERE f.id = $1
+   AND f.user_id = accepted.id;
 
 -- name: remove_factors :execrows
 -- params: user_id
@@ -66,13 +75,26 @@ SELECT $1, code_hash
   FROM unnest($2::bytea[]) AS code_hash;
 
 -- name: use_recovery_code :execrows
--- params: user_id, code_hash
+-- params: attempt_id, user_id, code_hash
 -- Alone decides whether a recovery code works: once.
-UPDATE recovery_codes
-   SET used_at = now()
- WHERE user_id = $1
-   AND code_hash = $2
-   AND used_at IS NULL;
+WITH used AS (
+    UPDATE recovery_codes
+       SET used_at = now()
+     WHERE user_id = $2
+       AND code_hash = $3
+       AND used_at IS NULL
+    RETURNING user_id
+), accepted AS (
+    UPDATE users u
+       SET totp_failures_total = 0
+      FROM used
+     WHERE u.id = used.user_id
+    RETURNING u.id
+)
+DELETE FROM factor_failures f
+ USING accepted
+ WHERE f.id = $1
+   AND f.user_id = accepted.id;
 
 -- name: list_recovery_codes :many
 -- params: user_id
@@ -94,7 +116,8 @@ SELECT failed_at
 -- Counts an attempt as a failure before its code is looked at, where the limits have room for one more; hits and window
 -- are NULL for a limit that is off. The lock on the person's row must come from a statement before this one: this one's
 -- snapshot is then younger than the lock, and holds every attempt that was counted under it. In one statement with the
--- lock, waiting callers would count what stood there before they waited. Not now(), for the same reason.
+-- lock, waiting callers would count what stood there before they waited. Not now(), for the same reason. The secret comes
+-- with it, for whoever may look at the code.
 WITH moment AS MATERIALIZED (
     SELECT clock_timestamp() AS at
 ), forgotten AS (  -- outside of every window
@@ -104,6 +127,8 @@ WITH moment AS MATERIALIZED (
        AND f.failed_at <= m.at - coalesce(greatest($4::interval, $6::interval), INTERVAL '0')
 ), state AS MATERIALIZED (  -- the failure that fills a limit stands in the way until it leaves the window
     SELECT m.at,
+           u.totp_secret,
+           u.totp_secret_key_id,
            u.totp_failures_total >= $7::integer AS disabled,
            (SELECT f.failed_at + $4::interval - m.at
               FROM factor_failures f
@@ -140,20 +165,10 @@ SELECT EXISTS (SELECT FROM admitted) AS admitted,
        s.disabled,
        s.short_wait,
        s.day_wait,
+       s.totp_secret,
+       s.totp_secret_key_id,
        (SELECT totp_failures_total FROM counted) AS in_a_row
   FROM state s;
-
--- name: take_back_attempt :execrows
--- params: attempt_id, user_id
--- The code was right: the attempt was no failure, and the next failure is the first in a row again.
-WITH taken_back AS (
-    DELETE FROM factor_failures
-     WHERE id = $1
-       AND user_id = $2
-)
-UPDATE users
-   SET totp_failures_total = 0
- WHERE id = $2;
 
 -- name: delete_failures :execrows
 -- params: user_id

@@ -98,8 +98,9 @@ async def _enrol(stand: Stand, secret: bytes) -> dict[str, UUID]:
         for _ in range(LOGINS):
             user_id, username = await insert_user(repos, registered)
             assert await repos.factors.set_pending_secret(user_id, secret)
-            assert await repos.factors.enable_totp(user_id, step=1)
             enrolled[username] = user_id
+    with connected(stand.postgres) as connection:
+        connection.execute("UPDATE users SET totp_enabled = TRUE WHERE id = ANY(%s)", [list(enrolled.values())])
     return enrolled
 
 

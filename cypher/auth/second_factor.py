@@ -23,7 +23,7 @@ from cypher.settings import Limit
 
 Method = Literal["totp", "recovery_code"]
 Refusal = MfaFailed | FactorLocked
-Accept = Callable[[Repositories, UUID, str], Awaitable[bool]]
+Accept = Callable[[Repositories, Attempt, str], Awaitable[bool]]
 
 #: What a client is told to wait for a factor that only an operator can bring back.
 FOR_THE_OPERATOR = timedelta(days=1)
@@ -62,10 +62,8 @@ class SecondFactor:
     async def _attempt(
         self, repos: Repositories, presented: Presented, source: Source, accept: Accept
     ) -> Refusal | None:
-        attempt_id = new_id(self._clock)
-        attempt = await repos.factors.insert_attempt(attempt_id, presented.user_id, self._limits)
-        if attempt.admitted and await accept(repos, presented.user_id, presented.code):
-            await repos.factors.take_back_attempt(attempt_id, presented.user_id)
+        attempt = await repos.factors.insert_attempt(new_id(self._clock), presented.user_id, self._limits)
+        if attempt.admitted and await accept(repos, attempt, presented.code):
             return None
         refusal = MfaFailed() if attempt.admitted else self._locked(attempt)
         await self._record(repos, presented, source, Event.FACTOR_FAILED, refusal.code)
@@ -73,21 +71,22 @@ class SecondFactor:
             await self._record(repos, presented, source, Event.FACTOR_DISABLED, refusal.code)
         return refusal
 
-    async def _use_step(self, repos: Repositories, user_id: UUID, code: str) -> bool:
-        step = await self._step(repos, user_id, code)
-        return step is not None and await repos.factors.use_step(user_id, step)
+    async def _use_step(self, repos: Repositories, attempt: Attempt, code: str) -> bool:
+        step = await self._step(attempt, code)
+        return step is not None and await repos.factors.use_step(attempt, step)
 
-    async def _enable(self, repos: Repositories, user_id: UUID, code: str) -> bool:
-        step = await self._step(repos, user_id, code)
-        return step is not None and await repos.factors.enable_totp(user_id, step)
+    async def _enable(self, repos: Repositories, attempt: Attempt, code: str) -> bool:
+        step = await self._step(attempt, code)
+        return step is not None and await repos.factors.enable_totp(attempt, step)
 
-    async def _step(self, repos: Repositories, user_id: UUID, code: str) -> int | None:
-        secret = await repos.factors.find_secret(user_id)
-        return totp.step_of(secret, code, self._clock.now()) if secret else None
+    async def _step(self, attempt: Attempt, code: str) -> int | None:
+        if attempt.open_secret is None:
+            return None
+        return totp.step_of(await attempt.open_secret(), code, self._clock.now())
 
-    async def _use_recovery_code(self, repos: Repositories, user_id: UUID, code: str) -> bool:
+    async def _use_recovery_code(self, repos: Repositories, attempt: Attempt, code: str) -> bool:
         read = recovery_codes.read(code)
-        return read is not None and await repos.factors.use_recovery_code(user_id, recovery_codes.hash_code(read))
+        return read is not None and await repos.factors.use_recovery_code(attempt, recovery_codes.hash_code(read))
 
     def _locked(self, attempt: Attempt) -> FactorLocked:
         full = attempt.full or Limit(hits=self._limits.total, window=FOR_THE_OPERATOR)

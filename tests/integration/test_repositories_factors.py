@@ -11,6 +11,8 @@ import pytest
 from cypher.clock import new_id
 from cypher.config.factors import FactorLimits
 from cypher.errors import FieldDoesNotOpen
+from cypher.repositories import Repositories
+from cypher.repositories.factors import Attempt
 from cypher.settings import Limit
 from tests.factories import CLOCK, as_owner, insert_person
 
@@ -18,6 +20,7 @@ SECRET = b"12345678901234567890"
 MINUTES = timedelta(minutes=15)
 DAY = timedelta(days=1)
 LIMITS = FactorLimits(short=Limit(hits=5, window=MINUTES), day=Limit(hits=20, window=DAY), total=100)
+WIDE = FactorLimits(short=None, day=Limit(hits=1000, window=DAY), total=1000)
 
 
 @pytest.fixture
@@ -29,8 +32,17 @@ async def person(db) -> UUID:
 async def enrolled(db, person: UUID) -> UUID:
     async with db.transaction() as repos:
         assert await repos.factors.set_pending_secret(person, SECRET)
-        assert await repos.factors.enable_totp(person, 10)
+        assert await repos.factors.enable_totp(await counted(repos, person), 10)
     return person
+
+
+async def counted(repos: Repositories, user_id: UUID) -> Attempt:
+    return await repos.factors.insert_attempt(new_id(CLOCK), user_id, WIDE)
+
+
+async def find_secret(repos: Repositories, user_id: UUID) -> bytes | None:
+    open_secret = (await counted(repos, user_id)).open_secret
+    return await open_secret() if open_secret else None
 
 
 async def attempt(db, user_id: UUID, limits: FactorLimits = LIMITS):
@@ -61,9 +73,9 @@ def state(config, user_id: UUID) -> tuple[object, ...]:
 
 async def test_a_secret_waits_until_it_is_confirmed_and_is_sealed(db, person: UUID, postgres_config) -> None:
     async with db.transaction() as repos:
-        assert await repos.factors.find_secret(person) is None
+        assert await find_secret(repos, person) is None
         assert await repos.factors.set_pending_secret(person, SECRET)
-        assert await repos.factors.find_secret(person) == SECRET
+        assert await find_secret(repos, person) == SECRET
         waiting = await repos.factors.find_factors(person)
     assert (waiting.totp_enabled, waiting.totp_pending, waiting.recovery_codes) == (False, True, 0)
     stored, enabled, step, _ = state(postgres_config, person)
@@ -76,11 +88,11 @@ async def test_enrolling_again_replaces_what_waits_and_nothing_that_is_enrolled(
     async with db.transaction() as repos:
         assert await repos.factors.set_pending_secret(person, SECRET)
         assert await repos.factors.set_pending_secret(person, SECRET[::-1])
-        assert await repos.factors.find_secret(person) == SECRET[::-1]
-        assert await repos.factors.enable_totp(person, 10)
-        assert not await repos.factors.enable_totp(person, 11)
+        assert await find_secret(repos, person) == SECRET[::-1]
+        assert await repos.factors.enable_totp(await counted(repos, person), 10)
+        assert not await repos.factors.enable_totp(await counted(repos, person), 11)
         assert not await repos.factors.set_pending_secret(person, SECRET)
-        assert await repos.factors.find_secret(person) == SECRET[::-1]
+        assert await find_secret(repos, person) == SECRET[::-1]
 
 
 async def test_another_persons_secret_does_not_open(db, enrolled: UUID, postgres_config) -> None:
@@ -94,7 +106,7 @@ async def test_another_persons_secret_does_not_open(db, enrolled: UUID, postgres
     )
     async with db.connection() as repos:
         with pytest.raises(FieldDoesNotOpen):
-            await repos.factors.find_secret(other)
+            await find_secret(repos, other)
 
 
 async def test_removing_takes_everything_and_only_once(db, enrolled: UUID, postgres_config) -> None:
@@ -103,9 +115,10 @@ async def test_removing_takes_everything_and_only_once(db, enrolled: UUID, postg
         assert await repos.factors.remove_factors(enrolled)
         assert not await repos.factors.remove_factors(enrolled)
         found = await repos.factors.find_factors(enrolled)
-        assert not await repos.factors.use_step(enrolled, 99)
     assert (found.totp_enabled, found.totp_pending, found.recovery_codes) == (False, False, 0)
     assert state(postgres_config, enrolled) == (None, False, None, 0)
+    async with db.transaction() as repos:
+        assert not await repos.factors.use_step(await counted(repos, enrolled), 99)
 
 
 # -- once ---------------------------------------------------------------------------------------------------
@@ -113,20 +126,21 @@ async def test_removing_takes_everything_and_only_once(db, enrolled: UUID, postg
 
 async def test_a_step_is_accepted_once_and_none_before_it(db, enrolled: UUID) -> None:
     async with db.connection() as repos:
-        accepted = [await repos.factors.use_step(enrolled, step) for step in (9, 10, 11, 11, 10, 13, 12, 13, 14)]
+        steps = (9, 10, 11, 11, 10, 13, 12, 13, 14)
+        accepted = [await repos.factors.use_step(await counted(repos, enrolled), step) for step in steps]
     assert accepted == [False, False, True, False, False, True, False, False, True]
 
 
 async def test_a_step_of_what_is_not_confirmed_is_not_accepted(db, person: UUID) -> None:
     async with db.transaction() as repos:
         await repos.factors.set_pending_secret(person, SECRET)
-        assert not await repos.factors.use_step(person, 11)
+        assert not await repos.factors.use_step(await counted(repos, person), 11)
 
 
 async def test_of_32_uses_of_one_step_at_once_one_succeeds(db, enrolled: UUID) -> None:
     async def use(step: int) -> bool:
         async with db.connection() as repos:
-            return await repos.factors.use_step(enrolled, step)
+            return await repos.factors.use_step(await counted(repos, enrolled), step)
 
     for step in range(20, 25):
         assert sum(await asyncio.gather(*(use(step) for _ in range(32)))) == 1
@@ -139,7 +153,7 @@ async def test_of_32_uses_of_one_recovery_code_at_once_one_succeeds(db, enrolled
 
     async def use(code_hash: bytes) -> bool:
         async with db.connection() as repos:
-            return await repos.factors.use_recovery_code(enrolled, code_hash)
+            return await repos.factors.use_recovery_code(await counted(repos, enrolled), code_hash)
 
     for code_hash in hashes[:3]:
         assert sum(await asyncio.gather(*(use(code_hash) for _ in range(32)))) == 1
@@ -153,11 +167,11 @@ async def test_a_recovery_code_is_its_owners_alone_and_ends_when_new_ones_come(d
     async with db.transaction() as repos:
         await repos.factors.replace_recovery_codes(enrolled, [mine])
         await repos.factors.replace_recovery_codes(other, [theirs])
-        assert not await repos.factors.use_recovery_code(enrolled, theirs)
+        assert not await repos.factors.use_recovery_code(await counted(repos, enrolled), theirs)
         await repos.factors.replace_recovery_codes(enrolled, [newer])
-        assert not await repos.factors.use_recovery_code(enrolled, mine)
-        assert await repos.factors.use_recovery_code(enrolled, newer)
-        assert await repos.factors.use_recovery_code(other, theirs)
+        assert not await repos.factors.use_recovery_code(await counted(repos, enrolled), mine)
+        assert await repos.factors.use_recovery_code(await counted(repos, enrolled), newer)
+        assert await repos.factors.use_recovery_code(await counted(repos, other), theirs)
 
 
 # -- the limits ---------------------------------------------------------------------------------------------
@@ -199,15 +213,26 @@ async def test_of_32_attempts_at_once_exactly_five_are_admitted(db, enrolled: UU
 
 
 async def test_a_right_code_takes_back_its_own_attempt_and_no_other(db, enrolled: UUID, postgres_config) -> None:
+    code_hash = secrets.token_bytes(32)
+    async with db.transaction() as repos:
+        await repos.factors.replace_recovery_codes(enrolled, [code_hash])
     assert await attempts(db, enrolled, 3) == [True] * 3
-    for _ in range(4):
+    for in_a_row, kind, code in ((4, "use_step", 11), (1, "use_recovery_code", code_hash), (1, "use_step", 12)):
         async with db.transaction() as repos:
             await repos.users.hold_user(enrolled)
-            attempt_id = new_id(CLOCK)
-            assert (await repos.factors.insert_attempt(attempt_id, enrolled, LIMITS)).in_a_row in (1, 4)
-            await repos.factors.take_back_attempt(attempt_id, enrolled)
+            right = await repos.factors.insert_attempt(new_id(CLOCK), enrolled, LIMITS)
+            assert right.in_a_row == in_a_row
+            assert await getattr(repos.factors, kind)(right, code)
     assert state(postgres_config, enrolled)[3] == 0
     assert await attempts(db, enrolled, 3) == [True, True, False]
+
+
+async def test_a_wrong_code_takes_nothing_back(db, enrolled: UUID, postgres_config) -> None:
+    for kind, code in (("use_step", 10), ("use_recovery_code", secrets.token_bytes(32)), ("enable_totp", 11)):
+        async with db.transaction() as repos:
+            assert not await getattr(repos.factors, kind)(await counted(repos, enrolled), code)
+    assert state(postgres_config, enrolled)[3] == 3
+    assert as_owner(postgres_config, "SELECT count(*) FROM factor_failures") == [(3,)]
 
 
 async def test_a_hundred_in_a_row_disable_the_factor_until_it_is_reset(db, enrolled: UUID, postgres_config) -> None:

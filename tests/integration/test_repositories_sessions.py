@@ -11,6 +11,8 @@ from cypher.errors import FieldDoesNotOpen
 from cypher.repositories.sessions import Session
 from tests.factories import CLOCK, DAY, HOUR, as_owner, connect_as_owner, insert_family, insert_person, login_of
 
+ENROL = "UPDATE users SET totp_secret = 'x', totp_secret_key_id = 'x', totp_enabled = TRUE"
+
 
 async def insert(db, session_id, user_id, **changes) -> Session | None:
     login = login_of(
@@ -58,9 +60,7 @@ async def test_without_a_transaction_what_was_sealed_long_ago_or_goes_around_a_f
     """A process that was stopped between sealing and writing may find its key destroyed."""
     user, login = await insert_person(db), new_id(CLOCK)
     if factor:
-        async with db.transaction() as repos:
-            assert await repos.factors.set_pending_secret(user.id, b"12345678901234567890")
-            assert await repos.factors.enable_totp(user.id, step=1)
+        as_owner(postgres_config, ENROL)
     ((now,),) = as_owner(postgres_config, "SELECT clock_timestamp()")
     async with db.connection() as repos:
         inserted = await repos.logins.end_logins([login_of(user.id, login)], found_at=now - timedelta(seconds=seconds))
@@ -314,7 +314,7 @@ async def test_a_session_is_fresh_by_the_databases_clock_and_by_what_its_owner_c
             return await repos.sessions.is_fresh(family.session_id, 10 * minute)
 
     assert await is_fresh() is True
-    as_owner(postgres_config, "UPDATE users SET totp_secret = 'x', totp_secret_key_id = 'x', totp_enabled = TRUE")
+    as_owner(postgres_config, ENROL)
     assert await is_fresh() is False
     as_owner(postgres_config, "UPDATE user_sessions SET aal = 2")
     assert await is_fresh() is True
