@@ -3,13 +3,13 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "cypher"
+from tests.parsed import PROGRAM, ROOT, nodes_in, nodes_of
 
 LAYERS = (
     {"errors", "operator_errors", "clock", "metrics", "shared_calls", "signals", "__version__"},
@@ -143,7 +143,7 @@ ALLOWED_NAMES = {"Services"}
 @dataclass(frozen=True)
 class Module:
     path: str
-    tree: ast.Module
+    nodes: list[ast.AST]
 
     @property
     def part(self) -> str:
@@ -151,7 +151,7 @@ class Module:
 
     def imports(self) -> Iterator[tuple[str, str]]:
         """Every imported module, with the name taken from it ("" for the whole)."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((alias.name, "") for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -168,9 +168,9 @@ class Module:
         return used - {self.part}
 
 
+@pytest.fixture(scope="module")
 def modules() -> list[Module]:
-    files = sorted(PACKAGE.rglob("*.py"))
-    found = [Module(str(file.relative_to(PACKAGE)), ast.parse(file.read_text())) for file in files]
+    found = [Module(str(file.relative_to(ROOT / "cypher")), nodes_of(file)) for file in PROGRAM]
     return [module for module in found if module.path != "__init__.py"]
 
 
@@ -178,59 +178,69 @@ def layer_of(part: str) -> int:
     return next(number for number, parts in enumerate(LAYERS) if part in parts)
 
 
-@pytest.fixture(params=modules(), ids=lambda module: module.path)
-def module(request: pytest.FixtureRequest) -> Module:
-    found: Module = request.param
-    return found
-
-
-def test_imports_go_downward(module: Module) -> None:
+def imports_go_downward(module: Module) -> None:
     for used in module.parts_used():
         below = layer_of(used) < layer_of(module.part)
         assert below or (module.part, used) in BESIDE, f"{module.path} imports cypher.{used}"
 
 
-def test_client_knows_nothing_of_the_inside(module: Module) -> None:
+def client_knows_nothing_of_the_inside(module: Module) -> None:
     if module.part == "client":
         assert module.parts_used() <= FOR_THE_CLIENT, module.path
 
 
-def test_libraries_stay_behind_their_one_module(module: Module) -> None:
+def libraries_stay_behind_their_one_module(module: Module) -> None:
     for name, _ in module.imports():
         allowed = ONLY_IN.get(name.split(".")[0])
         assert allowed is None or module.path.startswith(allowed), f"{module.path} imports {name}"
 
 
-def test_time_and_randomness_come_from_the_clock_and_crypto(module: Module) -> None:
+def time_and_randomness_come_from_the_clock_and_crypto(module: Module) -> None:
     if module.path.startswith(MAY_ROLL):
         return
     for name, taken in module.imports():
         assert not {name, taken} & DICE, f"{module.path} imports {name}.{taken}"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert (node.value.id, node.attr) not in CLOCKS_AND_DICE, f"{module.path}:{node.lineno}"
 
 
-def test_only_the_command_line_hands_over_the_environment(module: Module) -> None:
+def only_the_command_line_hands_over_the_environment(module: Module) -> None:
     if module.part in {"cli", "commands"}:
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute):
             assert node.attr not in {"environ", "getenv"}, f"{module.path}:{node.lineno}"
 
 
-def test_names_say_what_a_thing_is(module: Module) -> None:
-    classes = [node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
+def names_say_what_a_thing_is(module: Module) -> None:
+    classes = [node.name for node in module.nodes if isinstance(node, ast.ClassDef)]
     for name in {Path(module.path).stem, *classes} - ALLOWED_NAMES:
         # The last word is what a thing is: a ServiceToken is a token.
         word = re.findall(r"[A-Z]?[a-z0-9]+", name)[-1:]
         assert not {part.lower().removesuffix("s") for part in word} & FORBIDDEN_WORDS, f"{module.path}: {name}"
 
 
-def test_every_library_is_either_shipped_with_python_or_declared() -> None:
-    declared = (PACKAGE.parent / "setup.cfg").read_text().lower().replace("-", "_")
+RULES = (
+    imports_go_downward,
+    client_knows_nothing_of_the_inside,
+    libraries_stay_behind_their_one_module,
+    time_and_randomness_come_from_the_clock_and_crypto,
+    only_the_command_line_hands_over_the_environment,
+    names_say_what_a_thing_is,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_module_keeps_the_rule(modules: list[Module], rule: Callable[[Module], None]) -> None:
+    for module in modules:
+        rule(module)
+
+
+def test_every_library_is_either_shipped_with_python_or_declared(modules: list[Module]) -> None:
+    declared = (ROOT / "setup.cfg").read_text().lower().replace("-", "_")
     aliases = {"jwt": "pyjwt", "yoyo": "yoyo_migrations"}
-    for module in modules():
+    for module in modules:
         for name, _ in module.imports():
             top = name.split(".")[0]
             if top != "cypher" and top not in sys.stdlib_module_names:
@@ -240,16 +250,16 @@ def test_every_library_is_either_shipped_with_python_or_declared() -> None:
 @pytest.mark.parametrize(
     ("path", "source", "rule"),
     [
-        ("crypto/x.py", "from cypher.auth import login", test_imports_go_downward),
-        ("repositories/x.py", "import cypher.ephemeral.flows", test_imports_go_downward),
-        ("client/x.py", "from cypher.config import load", test_client_knows_nothing_of_the_inside),
-        ("auth/x.py", "import asyncpg.pool", test_libraries_stay_behind_their_one_module),
-        ("auth/x.py", "a = datetime.now()", test_time_and_randomness_come_from_the_clock_and_crypto),
-        ("auth/x.py", "from secrets import token_bytes", test_time_and_randomness_come_from_the_clock_and_crypto),
-        ("auth/x.py", "import os\nos.environ['A']", test_only_the_command_line_hands_over_the_environment),
-        ("auth/x.py", "class SessionManager: ...", test_names_say_what_a_thing_is),
+        ("crypto/x.py", "from cypher.auth import login", imports_go_downward),
+        ("repositories/x.py", "import cypher.ephemeral.flows", imports_go_downward),
+        ("client/x.py", "from cypher.config import load", client_knows_nothing_of_the_inside),
+        ("auth/x.py", "import asyncpg.pool", libraries_stay_behind_their_one_module),
+        ("auth/x.py", "a = datetime.now()", time_and_randomness_come_from_the_clock_and_crypto),
+        ("auth/x.py", "from secrets import token_bytes", time_and_randomness_come_from_the_clock_and_crypto),
+        ("auth/x.py", "import os\nos.environ['A']", only_the_command_line_hands_over_the_environment),
+        ("auth/x.py", "class SessionManager: ...", names_say_what_a_thing_is),
     ],
 )
 def test_each_rule_finds_what_breaks_it(path, source, rule) -> None:
     with pytest.raises(AssertionError, match=path):
-        rule(Module(path, ast.parse(source)))
+        rule(Module(path, nodes_in(source)))

@@ -29,7 +29,6 @@ from cypher.web.schema import LoginFinish, LoginStart, Revoked
 from tests.contract import Contract
 
 HANDLERS = Path(__file__).parents[2] / "cypher" / "web" / "handlers"
-#: Of answers that belong to no route: another method. Of a preflight's, only operators' routes answer the same.
 #: Of answers that belong to no route: another method.
 BEYOND_THE_TABLE = {"method_not_allowed"}
 #: Families, which are never raised themselves.

@@ -7,8 +7,8 @@ import pytest
 
 from cypher import sqlfiles
 from cypher.sqlfiles import Kind, SqlFileError
+from tests.parsed import PROGRAM, nodes_of
 
-CYPHER = Path(sqlfiles.__file__).parent
 GOOD = """\
 -- The people.
 
@@ -69,7 +69,7 @@ def test_a_query_that_does_not_exist_is_an_attribute_error():
 def test_every_query_that_the_program_names_exists():
     missing = [
         f"{module.name}: sql.{name}"
-        for module in CYPHER.rglob("*.py")
+        for module in PROGRAM
         for table, names in [_named(module)]
         for name in names
         if name not in {query.name for query in sqlfiles.load(table)}
@@ -80,7 +80,7 @@ def test_every_query_that_the_program_names_exists():
 def _named(module: Path) -> tuple[str, set[str]]:
     """Return the file that a module loads as `sql`, and the queries of it that it names."""
     table, names = "", set()
-    for node in ast.walk(ast.parse(module.read_text())):
+    for node in nodes_of(module):
         if isinstance(node, ast.Assign) and ast.unparse(node).startswith("sql = sqlfiles.load("):
             table = ast.literal_eval(node.value.args[0])
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sql":

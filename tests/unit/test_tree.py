@@ -2,33 +2,37 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.parsed import PROGRAM, ROOT, nodes_of
 
-ROOT = Path(__file__).parents[2]
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 50
 
-FILES = sorted((ROOT / "cypher").rglob("*.py"))
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
 SQL = sorted((ROOT / "sql").glob("*.sql"))
 MIGRATIONS = sorted((ROOT / "migrations").iterdir())
-names = {"ids": lambda path: str(path.relative_to(ROOT))}
 
 
-@pytest.mark.parametrize("file", FILES + BENCH, **names)
-def test_file_and_its_functions_fit_on_a_few_screens(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= LONGEST_FILE
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+def of_the_program() -> Iterator[tuple[Path, ast.AST]]:
+    return ((file, node) for file in PROGRAM for node in nodes_of(file))
 
 
-@pytest.mark.parametrize("file", FILES + BENCH, **names)
-def test_module_says_what_it_is_for(file: Path) -> None:
-    assert ast.get_docstring(ast.parse(file.read_text()))
+def test_files_and_their_functions_fit_on_a_few_screens() -> None:
+    for file in PROGRAM + BENCH:
+        assert len(file.read_text().splitlines()) <= LONGEST_FILE, file
+        for node in nodes_of(file):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                assert node.end_lineno - node.lineno < LONGEST_FUNCTION, f"{file}: {node.name}"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for file in PROGRAM + BENCH:
+        module = nodes_of(file)[0]
+        assert isinstance(module, ast.Module)
+        assert ast.get_docstring(module), file
 
 
 def test_no_two_test_modules_have_one_name() -> None:
@@ -37,23 +41,21 @@ def test_no_two_test_modules_have_one_name() -> None:
     assert len(modules) == len(set(modules))
 
 
-@pytest.mark.parametrize("file", FILES, **names)
-def test_no_sql_in_the_program(file: Path) -> None:
+def test_no_sql_in_the_program() -> None:
     statement = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|GRANT|WITH)\s[\w\s*\"({]")
-    for node in ast.walk(ast.parse(file.read_text())):
+    for file, node in of_the_program():
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert not statement.match(node.value), f"{file}:{node.lineno}"
 
 
-@pytest.mark.parametrize("file", FILES, **names)
-def test_nothing_is_swallowed_whole(file: Path) -> None:
-    for node in ast.walk(ast.parse(file.read_text())):
+def test_nothing_is_swallowed_whole() -> None:
+    for file, node in of_the_program():
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{file}:{node.lineno}: a bare except"
 
 
 def test_exception_is_caught_in_two_places_at_most() -> None:
-    catching = [file for file in FILES for _ in re.finditer(r"except \(?(Base)?Exception\b", file.read_text())]
+    catching = [file for file in PROGRAM for _ in re.finditer(r"except \(?(Base)?Exception\b", file.read_text())]
     assert len(catching) <= 2, catching
 
 
@@ -64,13 +66,12 @@ def test_every_migration_has_a_rollback_and_a_number_of_its_own() -> None:
     assert {file.name for file in MIGRATIONS} == {*forward, *(name[:-4] + ".rollback.sql" for name in forward)}
 
 
-@pytest.mark.parametrize("file", SQL, **names)
-def test_query_names_its_columns(file: Path) -> None:
-    assert not re.search(r"SELECT \*|\.\*", file.read_text())
+def test_queries_name_their_columns() -> None:
+    assert [file for file in SQL if re.search(r"SELECT \*|\.\*", file.read_text())] == []
 
 
 def test_every_setting_in_the_example_is_read_and_every_one_read_is_in_the_example() -> None:
     example = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M))
     reading = re.compile(r'read\.\w+\(\s*"([A-Z_]+)"')
-    read = {name for file in FILES for name in reading.findall(file.read_text())}
+    read = {name for file in PROGRAM for name in reading.findall(file.read_text())}
     assert example == read

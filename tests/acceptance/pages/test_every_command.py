@@ -38,7 +38,7 @@ ELSEWHERE = {
     ".venv/bin/python -m bench": "tests/acceptance/test_bench.py",
     ".venv/bin/python -m bench.shares": "tests/acceptance/test_bench.py",
     "pytest tests/integration/test_email.py": "tests/acceptance/test_pages_for_developers.py",
-    "cypher --help": "tests/unit/test_command_imports.py",
+    "cypher --help": "tests/integration/test_command_imports.py",
     # needs an installation of its own kind
     "sed -n": "tests/acceptance/test_documents.py",
     "opentelemetry-instrument cypher serve": "tests/acceptance/test_traces.py",
