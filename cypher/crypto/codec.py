@@ -3,7 +3,6 @@
 There is one failure, without detail, and no trial: the key id picks the key.
 """
 
-import secrets
 from collections.abc import Collection
 from typing import Protocol
 from uuid import UUID
@@ -11,16 +10,11 @@ from uuid import UUID
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import InvalidToken
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from cypher.crypto import base64url
-from cypher.crypto.cell_fernet import cell_fernet
 from cypher.crypto.derive import derive
 from cypher.crypto.keyring import KeyRing
-from cypher.crypto.keys import COUNTED, SEALING, Algorithm, Key, Purpose, UnknownKey
+from cypher.crypto.keys import COUNTED, Key, Purpose, UnknownKey
 from cypher.errors import FieldDoesNotOpen
-
-NONCE = 12
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -129,28 +123,13 @@ class FieldCodec:
 
 
 def _encrypt(key: Key, plaintext: bytes, info: bytes, further: bytes | None = None) -> str:
-    _require_sealing(key)
-    cell_key = _cell_key(key, info, further)
-    if key.algorithm is Algorithm.FERNET:
-        return cell_fernet(cell_key).encrypt(plaintext).decode("ascii")
-    # Random nonces are safe: a cell's key seals the few values that this one cell ever holds.
-    nonce = secrets.token_bytes(NONCE)
-    return base64url.encode(nonce + AESGCM(cell_key).encrypt(nonce, plaintext, info))
+    return key.cipher.encrypt(_cell_key(key, info, further), plaintext, info)
 
 
 def _decrypt(key: Key, ciphertext: str, info: bytes, further: bytes | None = None) -> bytes:
-    _require_sealing(key)
     if not isinstance(ciphertext, str):
         raise ValueError("NULL in the row where a sealed value should be")
-    cell_key = _cell_key(key, info, further)
-    if key.algorithm is Algorithm.FERNET:
-        # Fernet's own decoder takes many texts for one token; only the one that it writes itself is taken here.
-        token = ciphertext.encode("ascii")
-        if not base64url.is_canonical(token):
-            raise ValueError("not the token as it was made")
-        return cell_fernet(cell_key).decrypt(token)
-    raw = base64url.decode(ciphertext)
-    return AESGCM(cell_key).decrypt(raw[:NONCE], raw[NONCE:], info)
+    return key.cipher.decrypt(_cell_key(key, info, further), ciphertext, info)
 
 
 def _cell_key(key: Key, info: bytes, further: bytes | None) -> bytes:
@@ -159,9 +138,3 @@ def _cell_key(key: Key, info: bytes, further: bytes | None) -> bytes:
     if further is None:
         return cell_key
     return derive(cell_key, b"cypher/v1/further\x00" + derive(further, info))
-
-
-def _require_sealing(key: Key) -> None:
-    # The row names the key that opens it: it must not name, say, the OPAQUE setup.
-    if key.purpose not in SEALING:
-        raise ValueError("not a key that seals")

@@ -7,6 +7,7 @@ from enum import StrEnum
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cypher.clock import month_after
+from cypher.crypto.cell_ciphers import AesGcmCells, CellCipher, FernetCells, NoCells
 from cypher.crypto.derive import KeyedMac
 
 
@@ -45,7 +46,7 @@ class Algorithm(StrEnum):
 
 #: Keys that seal; the others must never meet a cipher.
 SEALING = frozenset({Purpose.DATA, Purpose.CACHE, Purpose.AUDIT_DATA})
-CIPHERS = frozenset({Algorithm.FERNET, Algorithm.AES_256_GCM})
+CELL_CIPHERS: dict[Algorithm, CellCipher] = {Algorithm.FERNET: FernetCells(), Algorithm.AES_256_GCM: AesGcmCells()}
 #: States in which a key is of use: what it made, or is about to make, can be read.
 LIVE = frozenset({State.PENDING, State.ACTIVE, State.DECRYPT_ONLY})
 #: Keys that are replaced when they have served long enough; the others by hand, or never.
@@ -62,7 +63,7 @@ OPAQUE_SETUP = 128
 def fits(purpose: Purpose, algorithm: Algorithm) -> bool:
     """Tell whether a key of this purpose may have this algorithm."""
     if purpose in SEALING:
-        return algorithm in CIPHERS
+        return algorithm in CELL_CIPHERS
     return algorithm is FIXED_ALGORITHMS[purpose]
 
 
@@ -142,10 +143,12 @@ class Key(KeyInfo):
 
     secret: bytes = field(repr=False, compare=False)
     mac: KeyedMac = field(init=False, repr=False, compare=False)  #: for what is derived from it
+    cipher: CellCipher = field(init=False, repr=False, compare=False)
     signer: Ed25519PrivateKey | None = field(init=False, repr=False, compare=False)  #: of a key for signing
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mac", KeyedMac(self.secret))
+        object.__setattr__(self, "cipher", CELL_CIPHERS[self.algorithm] if self.purpose in SEALING else NoCells())
         # To make it takes as long as to sign with it.
         is_signer = self.algorithm is Algorithm.ED25519
         object.__setattr__(self, "signer", Ed25519PrivateKey.from_private_bytes(self.secret) if is_signer else None)

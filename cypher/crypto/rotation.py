@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from cypher.crypto.keyring import KeyRing
 from cypher.crypto.keys import (
-    CIPHERS,
+    CELL_CIPHERS,
     FIXED_ALGORITHMS,
     MARGIN,
     REPLACED_BY_AGE,
@@ -176,6 +176,6 @@ def _require_rotatable(purpose: Purpose, algorithm: Algorithm | None) -> None:
     if purpose not in BY_HAND:
         names = ", ".join(sorted(BY_HAND))
         raise Unfit("purpose", f"Keys for {purpose} are not rotated this way; {names} are.")
-    if algorithm is not None and (algorithm not in CIPHERS or purpose not in SEALING):
-        ciphers = " and ".join(sorted(CIPHERS))
+    if algorithm is not None and (algorithm not in CELL_CIPHERS or purpose not in SEALING):
+        ciphers = " and ".join(sorted(CELL_CIPHERS))
         raise Unfit("algorithm", f"{algorithm} does not seal {purpose}; the ciphers are {ciphers}.")
