@@ -68,15 +68,14 @@ class SecondStep:
 
     async def record_asked(self, repos: Repositories, begun: BegunLogin, source: Source) -> None:
         """Record that the password was right and does not do alone; call it in the transaction that found so."""
-        asked = Happening(event=Event.FACTOR_ASKED, user_id=begun.user_id, session_id=begun.session_id)
-        await self._audit.record(repos, asked, source)
+        await self._proven.end(repos, _asking(begun, source))
 
     async def ask_at_once(self, begun: BegunLogin, source: Source) -> MfaRequired | None:
         """Record and keep it for somebody who showed no device, together with others; None where that needs more steps.
 
         Raises FlowExpired, AccountDisabled or AccountLocked.
         """
-        ended = await self._proven.end_at_once(Ending(begun=begun, amr=AMR_PASSWORD, source=source, asks=True))
+        ended = await self._proven.end_at_once(_asking(begun, source))
         if ended is None:
             return None
         require_good(ended.standing)
@@ -149,3 +148,7 @@ class SecondStep:
             session_id=begun.session_id,
         )
         self._audit.record_failure(refused, source)
+
+
+def _asking(begun: BegunLogin, source: Source) -> Ending:
+    return Ending(begun=begun, amr=AMR_PASSWORD, source=source, asks=True)

@@ -57,7 +57,7 @@ class ProvenLogins:
         self._calls = SharedCalls(self._end_together, most=TOGETHER, turns=TURNS)
 
     async def end(self, repos: Repositories, ending: Ending) -> Ended | None:
-        """End a login in the transaction that holds its owner's row; None when there is no such person."""
+        """End it, or ask, in the transaction that holds its owner's row; None when there is no such person."""
         async with self._audit.sealed(repos, ending.happened()) as entries:
             return await repos.logins.end_login(self._login(ending), entries)
 
