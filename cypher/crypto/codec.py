@@ -4,6 +4,7 @@ There is one failure, without detail, and no trial: the key id picks the key.
 """
 
 from collections.abc import Collection
+from functools import cache
 from typing import Protocol
 from uuid import UUID
 
@@ -38,12 +39,17 @@ class Cell(msgspec.Struct, frozen=True):
         """Return the bytes that name this cell to the key derivation."""
         row = self.row_id
         row_bytes = row.bytes if isinstance(row, UUID) else row.encode() if isinstance(row, str) else row
-        return b"cypher/v1/field\x00" + f"{self.table}.{self.column}".encode() + b"\x00" + row_bytes
+        return _column(self.table, self.column) + row_bytes
 
     def name(self) -> str:
         """Return what an operator finds the cell by."""
         row = self.row_id.hex() if isinstance(self.row_id, bytes) else self.row_id
         return f"{self.table}.{self.column} {row}"
+
+
+@cache  # there are a few dozen columns
+def _column(table: str, column: str) -> bytes:
+    return b"cypher/v1/field\x00" + f"{table}.{column}".encode() + b"\x00"
 
 
 class UseCount(Protocol):
