@@ -17,8 +17,7 @@ class RingView:
         self.stamp = stamp
         self._kek = kek
         self._by_id = {key.id: key for key in stored.keys}
-        self._active_ids = {key.purpose: key.id for key in stored.keys if key.state is State.ACTIVE}
-        self._active: dict[Purpose, Key] = {}
+        self._active = {key.purpose: key.id for key in stored.keys if key.state is State.ACTIVE}
         self._terms = {purpose: _terms(stored, purpose) for purpose in Purpose}
         self._unwrapped: dict[str, Key] = {}
 
@@ -32,7 +31,8 @@ class RingView:
 
     def active(self, purpose: Purpose) -> Key | None:
         """Return the key that new things of this purpose are made with."""
-        return self._active.get(purpose) or self._find_active(purpose)
+        key_id = self._active.get(purpose)
+        return None if key_id is None else self.find(key_id)
 
     def serving(self, purpose: Purpose, moment: datetime) -> Key | None:
         """Return the key that is, or was, or will be the active one at a moment: the last to be activated by then.
@@ -73,12 +73,6 @@ class RingView:
                 except ValueError:
                     return key
         return None
-
-    def _find_active(self, purpose: Purpose) -> Key | None:
-        key = self.find(self._active_ids.get(purpose, ""))
-        if key is not None:
-            self._active[purpose] = key
-        return key
 
     def _unwrap(self, stored: StoredKey) -> Key:
         key = self._unwrapped[stored.id] = Key(
