@@ -106,6 +106,14 @@ async def test_a_task_that_nobody_waited_for_is_one_line_as_well(lines):
     assert SECRET not in line
 
 
+async def test_what_a_library_complains_of_is_told_in_its_words(lines):
+    complaint = {"message": "Resetting connection with an active transaction", "asyncgen": SECRET}
+    logs.report_unexpected(asyncio.get_running_loop(), complaint)
+    (line,) = lines()
+    assert "unexpected in the background: Resetting connection with an active transaction" in line
+    assert SECRET not in line
+
+
 def test_the_level_is_ours_alone(lines):
     logging.getLogger("others").info("what it was sent")
     logging.getLogger("cypher").debug("too much")
